@@ -1,0 +1,43 @@
+# Everything goes through `make setup`, which makes .venv from pyproject.toml and constraints.txt once.
+#   make record                    the main job on the embedded default: three seeds, table, plots
+#   make test                      all tests
+#   TORCH_INDEX=URL make setup     take torch from another index, e.g. https://download.pytorch.org/whl/cpu
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+TORCH_INDEX ?=
+TORCH_SPEC := $(shell grep -E '^torch==' constraints.txt)
+ARGS ?=
+REF ?= tests/golden
+
+.PHONY: setup record test check format conformance clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -q --upgrade pip
+	$(PY) -m pip install -q $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH_SPEC)
+	$(PY) -m pip install -q -c constraints.txt -e ".[dev]"
+	touch $@
+
+record: setup
+	$(PY) jobs/record.py $(ARGS)
+
+test: setup
+	RAY_AUTH_MODE=disabled RAY_USAGE_STATS_ENABLED=0 $(PY) -m pytest $(ARGS)
+
+check: setup
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+format: setup
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+conformance: setup
+	$(PY) -m tests.conformance $(REF) $(if $(TOKENIZERS),--tokenizers $(TOKENIZERS)) $(if $(DOCS),--docs $(DOCS)) $(ARGS)
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

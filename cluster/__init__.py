@@ -1,0 +1,1 @@
+"""Ray and nothing but Ray: sessions, placement, one seed as one job, sweeps, fan-out, telemetry."""

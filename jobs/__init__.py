@@ -1,0 +1,1 @@
+"""Thin entry scripts; the work lives in recur/ and cluster/."""

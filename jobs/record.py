@@ -1,0 +1,69 @@
+"""Train, quantize, fit and evaluate several seeds on Ray: `python jobs/record.py [--profile NAME] [--seeds 42,1337,2024]`.
+
+Thin: the work is in `cluster.driver`. Also runs as `ray job submit --working-dir . -- python jobs/record.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ROOT = Path(__file__).resolve().parent.parent
+if __package__ in (None, ""):  # run as a file: the repository's root holds the packages
+    sys.path.insert(0, str(ROOT))
+
+from cluster.driver import run_record
+from cluster.request import AUTO, Order
+from jobs.errors import run_app
+from recur.errors import InputError
+
+app = typer.Typer(add_completion=False)
+
+
+def record(
+    profile: Annotated[str, typer.Option(help="auto, a shipped profile, or a .toml file.")] = AUTO,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Override, e.g. train.steps=50; may be repeated.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Comma-separated; default 42,1337,2024.")] = None,
+    docs: Annotated[list[str] | None, typer.Option(help="JSONL, JSONL.gz or TXT files, or quoted globs.")] = None,
+    data: Annotated[Path | None, typer.Option(help="A prepared dataset folder.")] = None,
+    tokenizer: Annotated[Path | None, typer.Option(help="SentencePiece model to reuse with --docs.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Output folder; default ~/recur-results.")] = None,
+    address: Annotated[str | None, typer.Option(help="host:port of a running Ray head; default: start a local Ray.")] = None,
+    resume: Annotated[str | None, typer.Option(help="Go on with this interrupted sweep.")] = None,
+    sweep: Annotated[str | None, typer.Option(help="Name of the sweep; default: profile and time.")] = None,
+) -> None:
+    """Run a recipe for several seeds, one Ray job a seed, and report bits per byte and bytes."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    order = Order(
+        profile=profile,
+        overrides=tuple(set_ or ()),
+        seeds=parse_seeds(seeds),
+        docs=tuple(docs or ()),
+        data=data,
+        tokenizer=tokenizer,
+        out=out,
+        address=address,
+        resume=resume,
+        sweep=sweep,
+    )
+    raise typer.Exit(run_record(order, ROOT))
+
+
+def parse_seeds(text: str | None) -> tuple[int, ...] | None:
+    """``42,1337`` as numbers; None where nothing was given. Raises InputError for anything else."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdecimal() for part in parts):
+        raise InputError(f"--seeds {text!r}", "must be whole numbers, separated by commas", "e.g. --seeds 42,1337,2024")
+    return tuple(int(part) for part in parts)
+
+
+app.command()(record)
+
+if __name__ == "__main__":
+    run_app(app)

@@ -1,0 +1,1 @@
+"""The artifact: what a trained model is on disk, byte for byte, and how it is read back."""

@@ -1,0 +1,1 @@
+"""Text to shards to batches: shard files, coprime-stride loader, byte table, corpora, dataset manifest."""

@@ -1,0 +1,42 @@
+"""Sliding-window evaluation: every position once, with at least ``seq_len - stride`` tokens of context.
+
+Source: REFERENCE 11.2.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from recur.config import EvalConfig
+from recur.data.tokenizer import ByteTable
+from recur.evaluate.bpb import Score
+from recur.evaluate.intervals import Log, ignore
+from recur.evaluate.scoring import Scorer, score_plan
+from recur.evaluate.windows import WindowPlan, sliding_plan
+
+SHARDABLE = True
+
+
+def plan(n_positions: int, cfg: EvalConfig) -> WindowPlan:
+    """Windows of ``cfg.seq_len`` every ``cfg.stride`` positions."""
+    return sliding_plan(n_positions, cfg.seq_len, cfg.stride)
+
+
+def evaluate(
+    model: Scorer,
+    tokens: npt.NDArray[np.integer[Any]],
+    plan: WindowPlan,
+    table: ByteTable,
+    cfg: EvalConfig,
+    *,
+    device: torch.device,
+    autocast: bool,
+    log: Log = ignore,
+) -> Score:
+    """Score of the plan's windows; see `recur.evaluate.scoring.score_plan`."""
+    size = cfg.batch_windows
+    return score_plan(model, tokens, plan, table, batch_windows=size, device=device, autocast=autocast, log=log)

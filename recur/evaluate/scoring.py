@@ -1,0 +1,133 @@
+"""Scoring a window plan: forward at full length, negative log likelihoods of the counted positions, their bytes.
+
+Every mode scores through here. Source: REFERENCE 11 (right padding with token 0, forward always at length S, so that
+the rotary scaling is that of S), 2.4 (bytes by input token and target). Losses leave the model in float32, sums are
+float64. Legend: B windows of a batch, S window length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from recur.data.tokenizer import ByteTable
+from recur.evaluate.bpb import Score
+from recur.evaluate.intervals import Log, ignore, scored_intervals
+from recur.evaluate.windows import IntArray, WindowPlan
+
+
+class Scorer(Protocol):
+    """What an evaluation asks of a model."""
+
+    training: bool
+
+    def train(self, mode: bool = True) -> Any: ...
+
+    def score(self, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
+        """Nats of each target, float32 [B, T]."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScoredBatch:
+    """Counted positions of some windows, in window order.
+
+    Attributes:
+        positions: int64 [counted], positions of the stream.
+        nats: float64 [counted], negative log likelihood of the token after each position.
+    """
+
+    positions: IntArray
+    nats: npt.NDArray[np.float64]
+
+    def score(self, tokens: IntArray, table: ByteTable) -> Score:
+        """Sums over the batch; the previous token of a target is the input token at its position."""
+        size_bytes = table.count(tokens[self.positions], tokens[self.positions + 1])
+        return Score(nats=float(self.nats.sum()), tokens=len(self.nats), bytes=int(np.asarray(size_bytes, np.int64).sum()))
+
+
+@contextmanager
+def training_mode(model: Scorer, mode: bool) -> Iterator[None]:
+    """The model in training (True) or evaluation mode (False), its former mode afterwards."""
+    before = model.training
+    model.train(mode)
+    try:
+        yield
+    finally:
+        model.train(before)
+
+
+def autocast_bf16(device: torch.device, enabled: bool) -> torch.autocast:
+    """bf16 autocast on ``device``, or none."""
+    return torch.autocast(device_type=device.type, dtype=torch.bfloat16, enabled=enabled)
+
+
+def score_windows(model: Scorer, tokens: IntArray, plan: WindowPlan, *, device: torch.device, autocast: bool) -> ScoredBatch:
+    """Run all windows of ``plan`` as one batch, in the model's present mode and without gradients."""
+    columns = np.arange(plan.seq_len, dtype=np.int64)
+    positions_BS = plan.starts[:, None] + columns
+    real_BS = columns < plan.lengths[:, None]
+    inside_BS = np.where(real_BS, positions_BS, 0)
+    ids_BS = torch.from_numpy(np.where(real_BS, tokens[inside_BS], 0)).to(device)
+    targets_BS = torch.from_numpy(np.where(real_BS, tokens[inside_BS + 1], 0)).to(device)
+    # no_grad, not inference_mode: rotary tables cached here must stay usable in a later backward
+    with torch.no_grad(), autocast_bf16(device, autocast):
+        nats_BS = model.score(ids_BS, targets_BS).cpu().numpy()
+    counted_BS = real_BS & (columns >= plan.score_from[:, None])
+    return ScoredBatch(positions=positions_BS[counted_BS], nats=nats_BS[counted_BS].astype(np.float64))
+
+
+def score_plan(
+    model: Scorer,
+    tokens: npt.NDArray[np.integer[Any]],
+    plan: WindowPlan,
+    table: ByteTable,
+    *,
+    batch_windows: int,
+    device: torch.device,
+    autocast: bool,
+    version: int = 0,
+    log: Log = ignore,
+) -> Score:
+    """Score of a plan with one fixed set of weights, in evaluation mode.
+
+    Args:
+        tokens: the stream, integers [plan.n_positions + 1].
+        batch_windows: windows per forward; changes no more than rounding.
+        version: version of the weights, for the log.
+        log: gets what was scored, batch by batch, after it was scored.
+    """
+    stream = np.asarray(tokens, np.int64)
+    score = Score()
+    with training_mode(model, False):
+        for low in range(0, len(plan), batch_windows):
+            some = plan.take(low, low + batch_windows)
+            score += score_windows(model, stream, some, device=device, autocast=autocast).score(stream, table)
+            for interval in scored_intervals(some, version):
+                log(interval)
+    return score
+
+
+def position_nats(
+    model: Scorer,
+    tokens: npt.NDArray[np.integer[Any]],
+    plan: WindowPlan,
+    *,
+    batch_windows: int,
+    device: torch.device,
+    autocast: bool,
+) -> npt.NDArray[np.float64]:
+    """Nats of each position of the stream, float64 [plan.n_positions]; NaN where the plan counts nothing."""
+    stream = np.asarray(tokens, np.int64)
+    nats = np.full(plan.n_positions, np.nan)
+    with training_mode(model, False):
+        for low in range(0, len(plan), batch_windows):
+            some = score_windows(model, stream, plan.take(low, low + batch_windows), device=device, autocast=autocast)
+            nats[some.positions] = some.nats
+    return nats

@@ -1,0 +1,1 @@
+"""The network: attention, blocks, depth plan, initialisation, precision policy."""

@@ -1,0 +1,1 @@
+"""Blocks by recipe name (one module each)."""

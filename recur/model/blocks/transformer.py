@@ -1,0 +1,54 @@
+"""The reference run's block, serial and in two lanes (REFERENCE 4.3, 4.5)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from recur.config import ModelConfig
+from recur.model.attention import Attention, Rotation, norm
+from recur.model.depth import Lanes
+from recur.model.mlp import MLP
+
+
+class Block(nn.Module):
+    """One physical layer; visited twice when it is in the recurrent list.
+
+    Args:
+        cfg: shapes.
+        layer: physical index; norms are scaled by 1/sqrt(layer + 1) at every visit.
+    """
+
+    def __init__(self, cfg: ModelConfig, layer: int) -> None:
+        super().__init__()
+        self.norm_scale = 1.0 / math.sqrt(layer + 1) if cfg.depth_scaled_norms else 1.0
+        self.attn_scale = nn.Parameter(torch.ones(cfg.width))
+        self.mlp_scale = nn.Parameter(torch.ones(cfg.width))
+        self.resid_mix = nn.Parameter(torch.stack((torch.ones(cfg.width), torch.zeros(cfg.width))))
+        self.attn = Attention(cfg, layer)
+        self.mlp = MLP(cfg)
+
+    def _mix(self, x: Tensor, x0: Tensor) -> Tensor:
+        mix = self.resid_mix.to(x.dtype)
+        return mix[0] * x + mix[1] * x0
+
+    def _attend(self, x: Tensor, value: Tensor | None, rotation: Rotation) -> Tensor:
+        out: Tensor = self.attn(norm(x) * self.norm_scale, value, rotation)
+        return self.attn_scale.to(x.dtype) * out
+
+    def _mlp(self, x: Tensor) -> Tensor:
+        out: Tensor = self.mlp(norm(x) * self.norm_scale)
+        return self.mlp_scale.to(x.dtype) * out
+
+    def forward(self, x: Tensor, x0: Tensor, value: Tensor | None, rotation: Rotation) -> Tensor:
+        """Serial form: attention, then MLP, on one stream [B, T, D]."""
+        x = self._mix(x, x0)
+        x = x + self._attend(x, value, rotation)
+        return x + self._mlp(x)
+
+    def lanes(self, lanes: Lanes, x0: Tensor, value: Tensor | None, rotation: Rotation) -> Lanes:
+        """Two-lane form: attention reads and writes its lane, the MLP the other; no resid_mix on the MLP lane."""
+        a = self._mix(lanes.attention, x0)
+        return Lanes(attention=a + self._attend(a, value, rotation), mlp=lanes.mlp + self._mlp(lanes.mlp))

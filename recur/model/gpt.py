@@ -1,0 +1,133 @@
+"""The network of the reference run: embedding, depth plan, two lanes, tied head with soft-cap.
+
+Source: REFERENCE 4. Blocks and skips come by name from the recipe (`recur.model.blocks`, `recur.model.skips`); this file
+knows only the depth plan. Parameter names and their order are the reference's state dict.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from recur.components import component
+from recur.config import ModelConfig
+from recur.model.attention import CastedLinear, Rotary, Rotation, norm
+from recur.model.depth import BlockLike, Lanes, depth_plan, has_lanes, skip_rows
+
+VALUE_EMBEDDING_STD = 0.01
+VALUE_SCALE_INIT = 0.1
+
+
+class ValueEmbedding(nn.Module):
+    """Token table shared by some layers' values: ``(table[ids] W^T) * scale`` (REFERENCE 4.3)."""
+
+    def __init__(self, cfg: ModelConfig) -> None:
+        super().__init__()
+        kv_width = cfg.kv_heads * (cfg.width // cfg.heads)
+        self.scale = nn.Parameter(torch.tensor(VALUE_SCALE_INIT))
+        self.embed = nn.Embedding(cfg.vocab_size, cfg.value_embedding_width)
+        nn.init.normal_(self.embed.weight, std=VALUE_EMBEDDING_STD)
+        self.proj: CastedLinear | None = None
+        if cfg.value_embedding_width != kv_width:
+            self.proj = CastedLinear(cfg.value_embedding_width, kv_width)
+            nn.init.zeros_(self.proj.weight)
+
+    def forward(self, ids_BT: Tensor) -> Tensor:
+        e = self.embed(ids_BT)
+        e = e if self.proj is None else self.proj(e)
+        out: Tensor = e * self.scale.to(e.dtype)
+        return out
+
+
+class GPT(nn.Module):
+    """Decoder-only language model with depth recurrence.
+
+    Args:
+        cfg: shapes and the depth plan. Draws its initial values from torch's CPU generator in the reference's order.
+    """
+
+    def __init__(self, cfg: ModelConfig) -> None:
+        super().__init__()
+        self.cfg = cfg
+        skip = component("recur.model.skips", cfg.skip)
+        self._blend_skip = skip.blend
+        initial = skip.parameters(skip_rows(cfg), cfg.width)
+        self._skip_names = tuple(initial)
+        for name, value in initial.items():
+            self.register_parameter(name, nn.Parameter(value))
+        if has_lanes(cfg):
+            self.lane_merge = nn.Parameter(torch.tensor(0.5))
+        self.tok_emb = nn.Embedding(cfg.vocab_size, cfg.embedding_width)
+        projects = cfg.embedding_width != cfg.width
+        self.embed_proj = CastedLinear(cfg.embedding_width, cfg.width) if projects else None
+        self.head_proj = CastedLinear(cfg.width, cfg.embedding_width) if projects else None
+        block = component("recur.model.blocks", cfg.block).Block
+        self.blocks = nn.ModuleList(block(cfg, layer) for layer in range(cfg.layers))
+        has_values = cfg.value_embedding_width > 0 and len(cfg.value_embedding_layers) > 0
+        self.ve_shared = ValueEmbedding(cfg) if has_values else None
+        count = len(cfg.value_embedding_layers) if has_values else 0
+        self.ve_layer_scales = nn.ParameterList(nn.Parameter(torch.ones(1)) for _ in range(count))
+        self.lm_head = None if cfg.tied_embeddings else CastedLinear(cfg.embedding_width, cfg.vocab_size)
+        self.rotary = Rotary(cfg)
+        self.plans = {on: depth_plan(cfg, recurrence=on) for on in (False, True)}
+        self.recurrence_active = False
+
+    def set_recurrence(self, active: bool) -> None:
+        """Switch the second visit of the recurrent layers on or off."""
+        self.recurrence_active = active
+
+    def _values(self, ids_BT: Tensor) -> dict[int, Tensor]:
+        """Value embedding of each layer that has one, [B, T, K*d]."""
+        if self.ve_shared is None:
+            return {}
+        shared = self.ve_shared(ids_BT)
+        pairs = zip(self.cfg.value_embedding_layers, self.ve_layer_scales, strict=True)
+        return {layer: shared * scale.to(shared.dtype) for layer, scale in pairs}
+
+    def features(self, ids_BT: Tensor) -> Tensor:
+        """The residual stream [B, T, D] in front of the final norm."""
+        plan = self.plans[self.recurrence_active]
+        x = norm(self.tok_emb(ids_BT))
+        x = x if self.embed_proj is None else self.embed_proj(x)
+        x0, values, rotation = x, self._values(ids_BT), self.rotary(ids_BT.size(1))
+        outputs: list[Tensor] = []
+        for layer in plan.encoder:
+            x = self.blocks[layer](x, x0, values.get(layer), rotation)
+            outputs.append(x)
+        return self._decode(x, x0, outputs, values, rotation)
+
+    def _decode(self, x: Tensor, x0: Tensor, outputs: list[Tensor], values: dict[int, Tensor], rotation: Rotation) -> Tensor:
+        skips = {name: self.get_parameter(name) for name in self._skip_names}
+        lanes: Lanes | None = None
+        for step in self.plans[self.recurrence_active].decoder:
+            if step.skip_has_effect and step.skip_row is not None and step.skip_from is not None:
+                x = self._blend_skip(x, outputs[step.skip_from], step.skip_row, skips)
+            block = cast(BlockLike, self.blocks[step.layer])
+            if step.lanes:
+                lanes = block.lanes(lanes or Lanes(x, x), x0, values.get(step.layer), rotation)
+            else:
+                x = block(x, x0, values.get(step.layer), rotation)
+        if lanes is None:
+            return x
+        merge = self.lane_merge.to(x.dtype)
+        return merge * lanes.attention + (1 - merge) * lanes.mlp
+
+    def forward(self, ids_BT: Tensor) -> Tensor:
+        """Soft-capped logits [B, T, V] in the compute dtype."""
+        x = norm(self.features(ids_BT))
+        x = x if self.head_proj is None else self.head_proj(x)
+        z = F.linear(x, self.tok_emb.weight.to(x.dtype)) if self.lm_head is None else self.lm_head(x)
+        cap = self.cfg.logit_softcap
+        return cap * torch.tanh(z / cap)
+
+    def score(self, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
+        """Negative log-likelihood of every target in nats, float32 [B, T]."""
+        logits = self(ids_BT).float()
+        return F.cross_entropy(logits.flatten(0, 1), targets_BT.flatten(), reduction="none").view(targets_BT.shape)
+
+    def loss(self, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
+        """Mean negative log-likelihood in nats over all positions (no masking)."""
+        return F.cross_entropy(self(ids_BT).float().flatten(0, 1), targets_BT.flatten())

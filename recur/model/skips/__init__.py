@@ -1,0 +1,1 @@
+"""Skip connections by recipe name (one module each)."""

@@ -1,0 +1,32 @@
+"""Exponential moving average of the full state dict in float32 (REFERENCE 7.2 step 6)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Ema:
+    """``e = d*e + (1-d)*p`` over every state-dict entry, started from the given weights, no bias correction.
+
+    Args:
+        model: whose state dict is followed.
+        decay: ``d``, per optimizer step.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self._live = {name: t.detach() for name, t in model.state_dict().items()}
+        self.average = {name: t.float().clone() for name, t in self._live.items()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the model's present weights in."""
+        averages = list(self.average.values())
+        live = [t.float() for t in self._live.values()]
+        torch._foreach_mul_(averages, self.decay)
+        torch._foreach_add_(averages, live, alpha=1 - self.decay)
+
+    def state(self) -> dict[str, Tensor]:
+        """The averaged weights, float32, in state-dict order."""
+        return dict(self.average)

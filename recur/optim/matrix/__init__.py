@@ -1,0 +1,1 @@
+"""Matrix optimizers by recipe name (one module each)."""

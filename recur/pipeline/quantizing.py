@@ -1,0 +1,112 @@
+"""Quantize and fit as independent items, and the quantized model as files between the two phases.
+
+The file of a quantized model is safetensors plus the JSON of its order and metadata; no pickle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from recur.artifact.reference import write_container
+from recur.components import component
+from recur.config import ArtifactConfig, QuantizeConfig
+from recur.errors import ArtifactError, BudgetUnreachable
+from recur.quantize.plan import QuantizedModel, TensorJob, TensorResult, plan_model, run_job
+from recur.record.atomic import read_json, write_bytes_atomic, write_json_atomic
+from recur.train.checkpoint import Trained
+
+CODES_FILE = "quantized.safetensors"
+ORDER_FILE = "quantized.json"
+QUANTIZED = (CODES_FILE, ORDER_FILE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizeItem:
+    """One tensor to store: its job, its weight, and for a matrix its mean Hessian."""
+
+    job: TensorJob
+    weight: Tensor
+    hessian: Tensor | None
+    cfg: QuantizeConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizeItems:
+    """What is worth a task of its own, longest first, and what is done in place."""
+
+    fanned: list[QuantizeItem]
+    trivial: list[QuantizeItem]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitItem:
+    """A quantized model, named by the folder that holds it, to be brought under the cap."""
+
+    folder: Path
+    cfg: ArtifactConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """The container's bytes and the numbers of the fit; no bytes when the cap cannot be reached."""
+
+    blob: bytes
+    numbers: dict[str, int]
+    unreachable: str | None = None
+
+
+def quantize_items(trained: Trained, cfg: QuantizeConfig) -> QuantizeItems:
+    """The items of a trained model: quantized tensors to fan out, the passed-through ones in place."""
+    hessians = trained.hessians.mean()
+    items = [
+        QuantizeItem(job=job, weight=trained.ema[job.parameter], hessian=hessians.get(job.parameter), cfg=cfg)
+        for job in plan_model(trained.ema, cfg)
+    ]
+    fanned = [item for item in items if item.job.needs_hessian]
+    fanned.sort(key=lambda item: (-item.job.flops, item.job.index))
+    return QuantizeItems(fanned=fanned, trivial=[item for item in items if not item.job.needs_hessian])
+
+
+def quantize_item(item: QuantizeItem) -> TensorResult:
+    """Store one tensor. The weight is copied: what arrives through an object store must not be written to."""
+    return run_job(item.job, item.weight.clone(), None if item.hessian is None else item.hessian.clone(), item.cfg)
+
+
+def fit_item(item: FitItem) -> Fitted:
+    """Bring a quantized model under its cap by the recipe's component."""
+    model = load_quantized(item.folder)
+    try:
+        result = component("recur.quantize.fitting", item.cfg.fit).fit(model, item.cfg, write_container)
+    except BudgetUnreachable as error:
+        return Fitted(blob=b"", numbers={}, unreachable=str(error))
+    numbers = ("unpruned_bytes", "excess_bytes", "pruned", "candidates", "passes")
+    return Fitted(blob=result.blob, numbers={name: int(getattr(result, name)) for name in numbers})
+
+
+def save_quantized(folder: Path, model: QuantizedModel) -> None:
+    """Write a quantized model as `QUANTIZED` below ``folder``."""
+    tensors = {name: tensor.contiguous() for name, tensor in model.entries.items()}
+    write_bytes_atomic(folder / CODES_FILE, safetensors.torch.save(tensors))
+    write_json_atomic(folder / ORDER_FILE, {"entries": list(model.entries), "meta": dict(model.meta)})
+
+
+def load_quantized(folder: Path) -> QuantizedModel:
+    """Read what `save_quantized` wrote.
+
+    Raises:
+        ArtifactError: missing, damaged or of another form.
+    """
+    path = folder / CODES_FILE
+    try:
+        tensors = safetensors.torch.load(path.read_bytes())
+        order: Any = read_json(folder / ORDER_FILE)
+        entries = {name: tensors[name] for name in order["entries"]}
+        return QuantizedModel(entries=entries, meta=dict(order["meta"]))
+    except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
+        raise ArtifactError(str(path), f"is not a quantized model ({error})", "run the seed again") from error

@@ -1,0 +1,1 @@
+"""Profiles: one TOML file each, one whole run each."""

@@ -1,0 +1,1 @@
+"""From trained weights to integer codes that fit a byte budget: calibration, rounding, pruning."""

@@ -1,0 +1,18 @@
+"""Component ``quantize.matrix = "clip_search"``: round to nearest, without calibration (the reference with GPTQ off).
+
+Source: REFERENCE 8.2.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from recur.config import QuantizeConfig
+from recur.quantize.rounding import clip_search
+from recur.quantize.tensors import QuantizedTensor
+
+
+def quantize_matrix(weight: Tensor, hessian: Tensor | None, cfg: QuantizeConfig) -> QuantizedTensor:
+    """Int6 codes of ``weight`` ``[rows, columns]``; the Hessian is not used."""
+    del hessian
+    return clip_search(weight.detach().float(), cfg, method=None)

@@ -1,0 +1,74 @@
+"""Clip and scale rules, and rounding to codes: pure functions of tensors.
+
+Source: REFERENCE 8.2 and 8.3. Legend: W weight, R rows, C columns, P clip percentiles.
+Deviations: without `QuantizeConfig.scale_floor` (a reference defect) a row whose clip is 0 takes its largest
+magnitude, and a row of zeros the step 1; a step never underflows to 0 or overflows in float16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+INT6_LIMIT = 31
+INT8_LIMIT = 127
+TABLE_PERCENTILE = 0.9999984
+HALF_MIN = 2.0**-24
+HALF_MAX = 65504.0
+
+
+def row_clips(W_RC: Tensor, percentiles: Sequence[float]) -> Tensor:
+    """Clip value of each row for each percentile of its magnitudes.
+
+    Linear interpolation between order statistics at position p*(C-1), formed in float32; p = 1 is the maximum.
+
+    Args:
+        W_RC: weight, float32.
+        percentiles: fractions in [0, 1].
+
+    Returns:
+        ``[P, R]`` float32.
+    """
+    magnitude_RC = W_RC.abs()
+    highest_R = magnitude_RC.amax(dim=1)
+    below_one = [p for p in percentiles if p < 1]
+    if not below_one:
+        return highest_R.expand(len(percentiles), -1)
+    quantiles = iter(torch.quantile(magnitude_RC, torch.tensor(below_one, device=W_RC.device), dim=1))
+    return torch.stack([next(quantiles) if p < 1 else highest_R for p in percentiles])
+
+
+def half_steps(step: Tensor) -> Tensor:
+    """Steps as float16; 0 becomes 1, anything else stays a positive finite number."""
+    bounded = step.clamp(HALF_MIN, HALF_MAX)
+    return torch.where(step > 0, bounded, torch.ones_like(step)).half()
+
+
+def floored_steps(clip: Tensor, limit: int) -> Tensor:
+    """``max(clip, 1) / limit``: the reference's step with its defect, the floor ``1 / limit`` (REFERENCE 8.2)."""
+    return (clip / limit).clamp_min(1.0 / limit)
+
+
+def nonzero_clips(W_RC: Tensor, clip: Tensor) -> Tensor:
+    """``clip`` (``[..., R]``), with the row's largest magnitude where it is 0."""
+    return torch.where(clip > 0, clip, W_RC.abs().amax(dim=1))
+
+
+def int6_row_scales(W_RC: Tensor, percentiles: Sequence[float], *, floor: bool) -> Tensor:
+    """Candidate steps of each row, ``[P, R]`` float16; ``floor`` is the reference's defect."""
+    clip_PR = row_clips(W_RC, percentiles)
+    step_PR = floored_steps(clip_PR, INT6_LIMIT) if floor else nonzero_clips(W_RC, clip_PR) / INT6_LIMIT
+    return half_steps(step_PR)
+
+
+def round_codes(W: Tensor, step: Tensor, limit: int) -> Tensor:
+    """``clamp(round(W / step), -limit, limit)``, round half to even, still floating point.
+
+    Args:
+        W: weight, float32.
+        step: float32, broadcast against ``W``.
+        limit: largest code.
+    """
+    return (W / step).round_().clamp_(-limit, limit)

@@ -1,0 +1,85 @@
+"""The GPTQ column sweep: factor of the inverse Hessian, and rounding with error feedback.
+
+Source: Frantar et al. 2022 (GPTQ), with activation order; REFERENCE 8.5 (1-5). Legend: W weight, H Hessian,
+R rows, C columns in sweep order, U the upper Cholesky factor of H^-1. Float32 throughout, on the device of the inputs.
+Deviation: the sweep keeps columns contiguous (transposed layout); rows are independent, so any set of rows with any
+step each can go through one sweep.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recur.quantize.scales import INT6_LIMIT, round_codes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Factor:
+    """What the sweep needs of a Hessian.
+
+    Attributes:
+        order: ``[C]`` columns of the weight in sweep order (descending damped diagonal).
+        dead: ``[C]`` which columns, in sweep order, never had an input.
+        upper: ``[C, C]`` U with ``H^-1 = U^T U`` of the damped Hessian in sweep order.
+    """
+
+    order: Tensor
+    dead: Tensor
+    upper: Tensor
+
+
+def factorise(H_CC: Tensor, damping_frac: float) -> Factor | None:
+    """Damp, order and factorise a Hessian.
+
+    Args:
+        H_CC: mean of x x^T, float32.
+        damping_frac: added to the diagonal, as a fraction of its mean.
+
+    Returns:
+        The factor, or None where a factorisation fails (not positive definite, not finite).
+    """
+    H_CC = H_CC.float().clone()
+    diagonal_C = H_CC.diagonal()
+    dead_C = diagonal_C == 0
+    diagonal_C[dead_C] = 1.0
+    diagonal_C += damping_frac * diagonal_C.mean()
+    order_C = torch.argsort(diagonal_C, descending=True, stable=True)
+    lower_CC, failed = torch.linalg.cholesky_ex(H_CC[order_C][:, order_C])
+    if failed or not torch.isfinite(lower_CC).all():
+        return None
+    upper_CC, failed = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower_CC), upper=True)
+    if failed or not torch.isfinite(upper_CC).all():
+        return None
+    return Factor(order=order_C, dead=dead_C[order_C], upper=upper_CC)
+
+
+def sweep(W_RC: Tensor, step_R: Tensor, upper_CC: Tensor, block_columns: int) -> Tensor:
+    """Round columns left to right; each column's error is fed back into the columns after it.
+
+    Inside a block at once, beyond it once per block, which is the same sum in another order.
+
+    Args:
+        W_RC: weight with its columns in sweep order, float32.
+        step_R: step of each row, float32, positive.
+        upper_CC: `Factor.upper`.
+        block_columns: columns per lazy update.
+
+    Returns:
+        Codes ``[R, C]`` int8, columns in sweep order.
+    """
+    W_CR = W_RC.t().contiguous()
+    columns = W_CR.shape[0]
+    codes_CR = torch.empty_like(W_CR, dtype=torch.int8)
+    for start in range(0, columns, block_columns):
+        stop = min(start + block_columns, columns)
+        error_BR = torch.empty_like(W_CR[start:stop])
+        for j in range(start, stop):
+            codes_R = round_codes(W_CR[j], step_R, INT6_LIMIT)
+            codes_CR[j] = codes_R
+            error_R = torch.sub(W_CR[j], codes_R.mul_(step_R), out=error_BR[j - start]).div_(upper_CC[j, j])
+            W_CR[j + 1 : stop].addr_(upper_CC[j, j + 1 : stop], error_R, alpha=-1)
+        W_CR[stop:].addmm_(upper_CC[start:stop, stop:].t(), error_BR, alpha=-1)
+    return codes_CR.t().contiguous()

@@ -1,0 +1,1 @@
+"""Results, attempts, reports."""

@@ -1,0 +1,43 @@
+"""Mean, spread and range of one number over seeds.
+
+Deviations are sample deviations (divisor n - 1) unless named otherwise; with one value there is none. Sums are exact
+(`statistics`), so the order of the seeds does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite, nan
+from statistics import fmean, pstdev, stdev
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """n values in one unit: their mean, deviations and range."""
+
+    n: int
+    mean: float
+    sd: float | None
+    sd_population: float
+    low: float
+    high: float
+
+
+def spread(values: Sequence[float]) -> Spread | None:
+    """Mean, sample and population deviation and range of ``values``; None for no values.
+
+    One value that is not finite makes every figure NaN: it is shown as missing, never left out of the mean.
+    """
+    if not values:
+        return None
+    if not all(isfinite(v) for v in values):
+        return Spread(n=len(values), mean=nan, sd=nan, sd_population=nan, low=nan, high=nan)
+    return Spread(
+        n=len(values),
+        mean=fmean(values),
+        sd=stdev(values) if len(values) > 1 else None,
+        sd_population=pstdev(values),
+        low=min(values),
+        high=max(values),
+    )

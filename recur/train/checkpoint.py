@@ -1,0 +1,122 @@
+"""What training leaves behind: EMA weights, Hessians and a summary, as safetensors and JSON with their hashes.
+
+Payloads first, the summary last: a folder without `train.json` holds no finished training. No pickle is read or written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from recur.errors import ArtifactError
+from recur.quantize.hessian import HessianSum
+from recur.record.atomic import write_bytes_atomic, write_json_atomic
+
+WEIGHTS_FILE = "ema.safetensors"
+HESSIANS_FILE = "hessians.safetensors"
+SUMMARY_FILE = "train.json"
+PAYLOADS = (WEIGHTS_FILE, HESSIANS_FILE, SUMMARY_FILE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSummary:
+    """Numbers of one training; losses are of the raw weights at the first and the last validation."""
+
+    steps: int
+    stop_reason: str
+    train_s: float
+    data_read_s: float
+    tokens_per_s: float
+    mfu: float
+    mfu_peak_tflops: float
+    mfu_peak_source: str
+    first_val_loss: float | None
+    first_val_bpb: float | None
+    last_step_loss: float
+    last_step_bpb: float
+    recurrence_active: bool
+    attention_backend: str
+    warmup_state_sha256: str
+    peak_memory_bytes: int
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """The EMA weights (float32, state-dict order), the calibration sums and the summary."""
+
+    ema: dict[str, Tensor]
+    hessians: HessianSum
+    summary: TrainSummary
+
+
+def _write_payload(path: Path, tensors: dict[str, Tensor]) -> str:
+    blob = safetensors.torch.save({name: t.contiguous() for name, t in tensors.items()})
+    write_bytes_atomic(path, blob)
+    return hashlib.sha256(blob).hexdigest()
+
+
+def save_trained(folder: Path, trained: Trained) -> None:
+    """Write the three files into ``folder``; the summary last."""
+    unique, alias = trained.hessians.distinct(), trained.hessians.aliases()
+    hashes = {
+        WEIGHTS_FILE: _write_payload(folder / WEIGHTS_FILE, trained.ema),
+        HESSIANS_FILE: _write_payload(folder / HESSIANS_FILE, unique),
+    }
+    fields = {
+        "summary": dataclasses.asdict(trained.summary),
+        "order": list(trained.ema),
+        "hessian_alias": alias,
+        "hessian_batches": trained.hessians.batches,
+        "sha256": hashes,
+    }
+    write_json_atomic(folder / SUMMARY_FILE, fields)
+
+
+def _read_payload(path: Path, sha256: str) -> dict[str, Tensor]:
+    try:
+        blob = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ArtifactError(str(path), "is missing beside its summary", "train again") from error
+    found = hashlib.sha256(blob).hexdigest()
+    if found != sha256:
+        raise ArtifactError(f"{path} sha256={found}", f"must be {sha256}", "the file is damaged: train again")
+    try:
+        return safetensors.torch.load(blob)
+    except safetensors.SafetensorError as error:
+        raise ArtifactError(str(path), f"is not a safetensors file ({error})", "train again") from error
+
+
+def load_trained(folder: Path) -> Trained:
+    """Read what `save_trained` wrote.
+
+    Raises:
+        ArtifactError: a file is missing, damaged or of another form.
+    """
+    path = folder / SUMMARY_FILE
+    try:
+        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        summary = TrainSummary(**fields["summary"])
+        order, alias, hashes = fields["order"], fields["hessian_alias"], fields["sha256"]
+        batches = int(fields["hessian_batches"])
+    except FileNotFoundError as error:
+        raise ArtifactError(str(path), "is missing: training did not finish", "train again") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(str(path), f"is not a training summary ({error})", "train again") from error
+    weights = _read_payload(folder / WEIGHTS_FILE, hashes[WEIGHTS_FILE])
+    unique = _read_payload(folder / HESSIANS_FILE, hashes[HESSIANS_FILE])
+    if set(order) != set(weights) or not set(alias.values()) <= set(unique):
+        raise ArtifactError(str(path), "names tensors that its payloads lack", "train again")
+    return Trained(
+        ema={name: weights[name] for name in order},
+        hessians=HessianSum.shared(unique, alias, batches),
+        summary=summary,
+    )
