@@ -98,7 +98,7 @@ def rescore(
         value = f"dataset {source.dataset_root} vocab_size={dataset.vocab_size}"
         raise DataError(value, f"must be model.vocab_size={recipe.model.vocab_size}", "give the run's own dataset")
     tokens, table = validation_tokens(dataset, source.recipe.evaluate.seq_len), dataset.byte_table()
-    use_backend(choose_backend(recipe.train.attention, device))
+    use_backend(choose_backend(recipe.train.attention, device, recipe.train.precision))
     model = load_model(artifact, recipe, device, recurrence=source.recurrence)
     precision = recipe.train.precision
     return {

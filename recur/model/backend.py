@@ -6,7 +6,9 @@ on Hopper). The choice is made once per process and reported in the result, neve
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -16,40 +18,60 @@ from torch import Tensor
 
 from recur.errors import RecipeError
 
+_log = logging.getLogger(__name__)
 _flash3: Callable[..., Any] | None = None
 
 
-def choose_backend(requested: str, device: torch.device) -> str:
-    """The backend to use on ``device``: one of flash3, cudnn, flash, math.
+def choose_backend(requested: str, device: torch.device, precision: str) -> str:
+    """The backend to use: one of flash3, cudnn, flash, math.
+
+    Args:
+        requested: the recipe's train.attention; auto takes the best that is present.
+        device: where attention runs; only CUDA has a choice.
+        precision: the kernels take bf16 only, so float32 runs on math.
 
     Raises:
-        RecipeError: the recipe asks for a kernel that this machine lacks.
+        RecipeError: the recipe asks for a kernel that this machine or precision lacks.
     """
-    if device.type != "cuda":
-        if requested not in ("auto", "math"):
-            raise RecipeError(f"train.attention={requested!r}", "needs a CUDA device", "use auto")
-        return "math"
-    present = importlib.util.find_spec("flash_attn_interface") is not None
-    if requested == "flash3" and not present:
-        raise RecipeError("train.attention='flash3'", "needs the package flash_attn_interface", "install it or use auto")
-    if requested != "auto":
+    if requested == "auto":
+        if device.type != "cuda" or precision == "fp32":
+            return "math"
+        return "flash3" if _flash3_function() is not None else "cudnn"
+    if requested == "math":
         return requested
-    return "flash3" if present else "cudnn"
+    if device.type != "cuda":
+        raise RecipeError(f"train.attention={requested!r}", "needs a CUDA device", "use auto")
+    if precision == "fp32":
+        raise RecipeError(f"train.attention={requested!r}", "needs train.precision=bf16", "use auto")
+    if requested == "flash3" and _flash3_function() is None:
+        raise RecipeError("train.attention='flash3'", "needs the package flash_attn_interface", "install it or use auto")
+    return requested
+
+
+def _flash3_function() -> Callable[..., Any] | None:
+    """FlashAttention-3's entry point; None where it is absent or does not load (which is logged)."""
+    if importlib.util.find_spec("flash_attn_interface") is None:
+        return None
+    try:
+        function: Callable[..., Any] = importlib.import_module("flash_attn_interface").flash_attn_func
+    except (ImportError, AttributeError) as error:
+        _log.warning("event=flash3_unusable error=%s", error)
+        return None
+    return function
 
 
 def use_backend(name: str) -> None:
-    """Make `attend` use ``name`` in this process (all threads)."""
-    global _flash3
-    _flash3 = None
-    if name == "flash3":
-        from flash_attn_interface import flash_attn_func
+    """Make `attend` use ``name``, and nothing else, in this process (all threads).
 
-        _flash3 = flash_attn_func
-        return
+    torch's own order puts flash and math before cuDNN unless cuDNN is newer than 9.15; with one kernel enabled a shape
+    that it cannot take raises instead of falling back without a word.
+    """
+    global _flash3
+    _flash3 = _flash3_function() if name == "flash3" else None
     torch.backends.cuda.enable_cudnn_sdp(name == "cudnn")
-    torch.backends.cuda.enable_flash_sdp(name in ("flash", "cudnn"))
+    torch.backends.cuda.enable_flash_sdp(name == "flash")
     torch.backends.cuda.enable_mem_efficient_sdp(False)
-    torch.backends.cuda.enable_math_sdp(True)
+    torch.backends.cuda.enable_math_sdp(name == "math")
 
 
 def attend(q_BTHd: Tensor, k_BTKd: Tensor, v_BTKd: Tensor) -> Tensor:

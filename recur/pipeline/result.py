@@ -50,11 +50,11 @@ def seed_result(spec: SeedSpec, attempt: AttemptDir) -> SeedResult:
         code_bytes=spec.recipe.artifact.code_bytes,
         cap_bytes=spec.recipe.artifact.cap_bytes,
     )
-    over = f"total_bytes={cost.total_bytes} must be at most {cost.cap_bytes}" if cost.slack_bytes < 0 else None
+    broken = _over_cap(cost) or _over_clock(spec, summary)
     return SeedResult(
         **common,
-        state=State.INVALID if over else State.SUCCEEDED,
-        error=over,
+        state=State.INVALID if broken else State.SUCCEEDED,
+        error=broken,
         val_bpb=Scores(**last[0], **{name: scores[name].val_bpb for name in _reported(scores)}),
         val_loss=Scores(**last[1], **{name: scores[name].val_loss for name in _reported(scores)}),
         scored_tokens=final.tokens,
@@ -65,6 +65,19 @@ def seed_result(spec: SeedSpec, attempt: AttemptDir) -> SeedResult:
         slack_bytes=cost.slack_bytes,
         seconds=_seconds(attempt, summary),
     )
+
+
+def _over_cap(cost: ByteCount) -> str | None:
+    return f"total_bytes={cost.total_bytes} must be at most {cost.cap_bytes}" if cost.slack_bytes < 0 else None
+
+
+def _over_clock(spec: SeedSpec, summary: dict[str, Any]) -> str | None:
+    """RULES B2 (2), where the clock applies: a record placement of a recipe that has one."""
+    limit_s, read_s = spec.recipe.train.wallclock_s, summary["data_read_s"]
+    applies = limit_s > 0 and spec.recipe.mode == "record" and not spec.note
+    if not applies or read_s <= limit_s:
+        return None
+    return f"data_read_s={read_s:.1f} must be at most {limit_s:g}: training data was read after the limit"
 
 
 def _reported(scores: dict[str, Score]) -> list[str]:

@@ -37,7 +37,7 @@ from recur.record.codec import to_json
 from recur.record.journal import read_events
 from recur.record.result import Phase, SeedResult
 from recur.seedspec import SPEC_FILE, SeedSpec, save_spec
-from recur.train.checkpoint import PAYLOADS, load_trained
+from recur.train.checkpoint import PAYLOADS, load_summary, load_trained
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -110,7 +110,7 @@ class SeedRun:
         """Train and calibrate are one unit: either both leave their record or none counts."""
         if not self.attempt.finished(Phase.TRAIN):
             placement = self.backend.train(self.spec, self.attempt)
-            summary = load_trained(self.folder).summary
+            summary = load_summary(self.folder)
             placement |= {"note": self.spec.note} if self.spec.note else {}
             self._stamp_training(summary.train_s, summary.data_read_s)
             fields = {"placement": placement, "summary": to_json(summary)}
@@ -127,7 +127,7 @@ class SeedRun:
             at[str(event.fields["phase"]) if event.kind == "phase" else event.kind] = event.at
         self.attempt.write_clock("train", train_s, start_at=at["train"], stop_at=at["stop"])
         self.attempt.write_clock("data_read", data_read_s, start_at=at["train"], stop_at=at["saved"])
-        steps = load_trained(self.folder).summary.steps
+        steps = load_summary(self.folder).steps
         cfg = self.recipe
         micro = cfg.train.batch_tokens // cfg.train.micro_batches
         ranks = cfg.cluster.workers if cfg.quantize.hessian_ranks == "all" else 1

@@ -20,15 +20,17 @@ from recur.config import Recipe
 from recur.data.dataset import Dataset, load_dataset, validation_tokens
 from recur.evaluate.artifact import load_model
 from recur.evaluate.bpb import Score
+from recur.evaluate.compiled import CompiledScorer
 from recur.evaluate.intervals import Interval
 from recur.evaluate.runner import MODES, PartScore, evaluate_part, merge, merge_intervals, part_count
+from recur.evaluate.scoring import Scorer
 from recur.evaluate.windows import WindowPlan
 from recur.model.backend import choose_backend, use_backend
 from recur.model.build import build_model
 from recur.model.gpt import GPT
 from recur.pipeline.backend import default_device
 from recur.record.atomic import sha256_of
-from recur.train.checkpoint import SUMMARY_FILE, load_trained
+from recur.train.checkpoint import SUMMARY_FILE, load_ema
 
 ARTIFACT_FILE = "artifact.ptz"
 PROBE_WINDOWS = 64
@@ -79,7 +81,7 @@ def score_item(item: EvalItem) -> PartScore:
     device = default_device()
     dataset, recipe = _dataset(item.dataset_root), item.recipe
     return evaluate_part(
-        _model(item, device),
+        _scorer(item, device),
         validation_tokens(dataset, recipe.evaluate.seq_len),
         dataset.byte_table(),
         recipe.evaluate,
@@ -137,13 +139,30 @@ def _model(item: EvalItem, device: torch.device) -> GPT:
 _kept: dict[str, GPT] = {}
 
 
+def _scorer(item: EvalItem, device: torch.device) -> Scorer:
+    """The model, on CUDA with a compiled forward as the recipe says; a mode that trains takes its own, uncompiled."""
+    compiles = device.type == "cuda" and item.recipe.train.compile
+    if not compiles:
+        return _model(item, device)
+    if part_count(item.mode, 2) == 1:
+        return _build(item, device)
+    model = _model(item, device)
+    if id(model) not in _compiled:
+        _compiled.clear()
+        _compiled[id(model)] = CompiledScorer(model)
+    return _compiled[id(model)]
+
+
+_compiled: dict[int, CompiledScorer] = {}
+
+
 def _build(item: EvalItem, device: torch.device) -> GPT:
     """A fresh model with the weights from their file, recurrence as at the end of training."""
     recipe = item.recipe
-    use_backend(choose_backend(recipe.train.attention, device))
+    use_backend(choose_backend(recipe.train.attention, device, recipe.train.precision))
     if item.source == "artifact":
         return load_model(item.folder / ARTIFACT_FILE, recipe, device, recurrence=item.recurrence)
     model = build_model(recipe.model, seed=0, precision=recipe.train.precision, device=device)
-    model.load_state_dict(load_trained(item.folder).ema)
+    model.load_state_dict(load_ema(item.folder))
     model.set_recurrence(item.recurrence)
     return model

@@ -95,28 +95,56 @@ def _read_payload(path: Path, sha256: str) -> dict[str, Tensor]:
         raise ArtifactError(str(path), f"is not a safetensors file ({error})", "train again") from error
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Index:
+    """The parsed train.json."""
+
+    summary: TrainSummary
+    order: list[str]
+    alias: dict[str, str]
+    batches: int
+    hashes: dict[str, str]
+
+
+def _read_index(folder: Path) -> _Index:
+    path = folder / SUMMARY_FILE
+    try:
+        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return _Index(
+            summary=TrainSummary(**fields["summary"]),
+            order=list(fields["order"]),
+            alias=dict(fields["hessian_alias"]),
+            batches=int(fields["hessian_batches"]),
+            hashes=dict(fields["sha256"]),
+        )
+    except FileNotFoundError as error:
+        raise ArtifactError(str(path), "is missing: training did not finish", "train again") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(str(path), f"is not a training summary ({error})", "train again") from error
+
+
+def load_summary(folder: Path) -> TrainSummary:
+    """The summary alone; errors as `load_trained`."""
+    return _read_index(folder).summary
+
+
+def load_ema(folder: Path) -> dict[str, Tensor]:
+    """The EMA weights alone, in state-dict order; errors as `load_trained`."""
+    index = _read_index(folder)
+    weights = _read_payload(folder / WEIGHTS_FILE, index.hashes[WEIGHTS_FILE])
+    if set(index.order) != set(weights):
+        raise ArtifactError(str(folder / SUMMARY_FILE), "names weights that its payload lacks", "train again")
+    return {name: weights[name] for name in index.order}
+
+
 def load_trained(folder: Path) -> Trained:
     """Read what `save_trained` wrote.
 
     Raises:
         ArtifactError: a file is missing, damaged or of another form.
     """
-    path = folder / SUMMARY_FILE
-    try:
-        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        summary = TrainSummary(**fields["summary"])
-        order, alias, hashes = fields["order"], fields["hessian_alias"], fields["sha256"]
-        batches = int(fields["hessian_batches"])
-    except FileNotFoundError as error:
-        raise ArtifactError(str(path), "is missing: training did not finish", "train again") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(str(path), f"is not a training summary ({error})", "train again") from error
-    weights = _read_payload(folder / WEIGHTS_FILE, hashes[WEIGHTS_FILE])
-    unique = _read_payload(folder / HESSIANS_FILE, hashes[HESSIANS_FILE])
-    if set(order) != set(weights) or not set(alias.values()) <= set(unique):
-        raise ArtifactError(str(path), "names tensors that its payloads lack", "train again")
-    return Trained(
-        ema={name: weights[name] for name in order},
-        hessians=HessianSum.shared(unique, alias, batches),
-        summary=summary,
-    )
+    index = _read_index(folder)
+    unique = _read_payload(folder / HESSIANS_FILE, index.hashes[HESSIANS_FILE])
+    if not set(index.alias.values()) <= set(unique):
+        raise ArtifactError(str(folder / SUMMARY_FILE), "names Hessians that its payload lacks", "train again")
+    return Trained(ema=load_ema(folder), hessians=HessianSum.shared(unique, index.alias, index.batches), summary=index.summary)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from recur.config import Recipe
 from recur.data.loader import Batch
+from recur.errors import RecurError
 from recur.evaluate.bpb import Score
 from recur.optim.ema import Ema
 from recur.optim.schedule import lr_multiplier, muon_momentum
@@ -71,15 +73,18 @@ class TrainingLoop:
         self.observer = observer if stepper.ranks.is_main else None
         self.budget_s = recipe.train.wallclock_s - recipe.train.calibration_reserve_s
         self.flops = 0.0
+        self.agreed_s = 0.0
 
     def run(self) -> LoopOutcome:
         """Train until the last step or the first one that ends beyond the budget on any rank."""
         cfg, step, stop_at = self.recipe.train, 0, None
         first_val: Score | None = None
-        elapsed = 0.0
+        train_s = 0.0
         while True:
             last = step == cfg.steps or step == stop_at
             self._maybe_activate(step)
+            if last:
+                train_s = self.clock.elapsed_s()
             if last or (cfg.val_every and step % cfg.val_every == 0):
                 val = self._validated(step)
                 first_val = first_val or val
@@ -87,14 +92,13 @@ class TrainingLoop:
                 break
             stats = self._step(step)
             step += 1
-            elapsed = self.clock.elapsed_s()
             if cfg.wallclock_s and stop_at is None:
-                elapsed = self.stepper.ranks.max_float(elapsed, self.stepper.device)
-                stop_at = step if elapsed >= self.budget_s else None
-            self._log_step(step, elapsed, stats, stopping=step == stop_at)
+                vote_s = self.stepper.ranks.max_float(self.clock.elapsed_s(), self.stepper.device)
+                stop_at = step if vote_s >= self.budget_s else None
+            self._log_step(step, stats, stopping=step == stop_at)
         return LoopOutcome(
             steps=step,
-            train_s=elapsed,
+            train_s=train_s,
             flops=self.flops,
             stop_reason="wallclock" if step == stop_at else "steps",
             first_val=first_val,
@@ -117,7 +121,7 @@ class TrainingLoop:
 
     def _step(self, step: int) -> StepStats:
         optim, cfg = self.recipe.optim, self.recipe.train
-        frac = self.clock.elapsed_s() / self.budget_s if cfg.wallclock_s else step / cfg.steps
+        frac = self._agreed_elapsed_s() / self.budget_s if cfg.wallclock_s else step / cfg.steps
         stats = self.stepper.step(
             (self.source.next_batch() for _ in range(self.stepper.accum)),
             multiplier=lr_multiplier(frac, warmdown_frac=optim.warmdown_frac, min_frac=optim.min_lr_frac),
@@ -133,17 +137,27 @@ class TrainingLoop:
         self.flops += per_token * cfg.batch_tokens / self.stepper.ranks.world
         return stats
 
-    def _log_step(self, step: int, elapsed_s: float, stats: StepStats, *, stopping: bool) -> None:
+    def _agreed_elapsed_s(self) -> float:
+        """Elapsed seconds of the slowest rank: with a clock of its own each rank would use another learning rate."""
+        return self.stepper.ranks.max_float(self.clock.elapsed_s(), self.stepper.device)
+
+    def _log_step(self, step: int, stats: StepStats, *, stopping: bool) -> None:
         cfg = self.recipe.train
-        if self.observer is None or not (step <= FIRST_LOGGED_STEPS or step % cfg.log_every == 0 or stopping):
+        if not (step <= FIRST_LOGGED_STEPS or step % cfg.log_every == 0 or stopping):
             return
+        loss, grad_norm = float(stats.loss_nats), float(stats.grad_norm)
+        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+            raise RecurError(f"training diverged at step {step}: loss {loss}, gradient norm {grad_norm}")
+        if self.observer is None:
+            return
+        elapsed_s = self.clock.elapsed_s()
         self._tell(
             "step",
             {
                 "step": step,
                 "steps": cfg.steps,
-                "loss": float(stats.loss_nats),
-                "grad_norm": float(stats.grad_norm),
+                "loss": loss,
+                "grad_norm": grad_norm,
                 "train_s": elapsed_s,
                 "tokens_per_s": step * cfg.batch_tokens / elapsed_s,
                 "flops_per_s": self.flops / elapsed_s,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from recur.train.step import Stepper
 def _update(digest: Any, value: Any) -> None:
     if isinstance(value, Tensor):
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    elif isinstance(value, GeneratorStates):
+        _update(digest, [value.torch_cpu, value.torch_device, value.numpy_legacy])
     elif isinstance(value, dict):
         for key in value:
             digest.update(str(key).encode())
@@ -42,11 +45,28 @@ def state_hash(model: nn.Module, optimizers: Optimizers, loader: WindowLoader) -
     _update(digest, model.state_dict())
     _update(digest, optimizers.state_dict())
     _update(digest, loader.state())
-    _update(digest, torch.get_rng_state())
-    _update(digest, np.random.get_state(legacy=False))
-    if torch.cuda.is_available():
-        _update(digest, torch.cuda.get_rng_state())
+    _update(digest, GeneratorStates.now(next(model.parameters()).device))
     return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class GeneratorStates:
+    """States of every random generator that training could draw from."""
+
+    torch_cpu: Tensor
+    torch_device: Tensor | None
+    numpy_legacy: Any
+
+    @classmethod
+    def now(cls, device: torch.device) -> GeneratorStates:
+        on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        return cls(torch.get_rng_state(), on_device, np.random.get_state(legacy=False))
+
+    def restore(self, device: torch.device) -> None:
+        torch.set_rng_state(self.torch_cpu)
+        np.random.set_state(self.numpy_legacy)
+        if self.torch_device is not None:
+            torch.cuda.set_rng_state(self.torch_device, device)
 
 
 def warm_up(
@@ -75,7 +95,7 @@ def warm_up(
     model, optimizers = stepper.model, stepper.optimizers
     before = state_hash(model, optimizers, make_loader())
     weights = {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}
-    saved, rng, legacy = optimizers.state_dict(), torch.get_rng_state(), np.random.get_state(legacy=False)
+    saved, generators = optimizers.state_dict(), GeneratorStates.now(stepper.device)
     loader = make_loader()
     active = model.recurrence_active
     for index in range(steps + deep_steps):
@@ -85,8 +105,7 @@ def warm_up(
     model.set_recurrence(active)
     model.load_state_dict(weights)
     optimizers.load_state_dict(saved)
-    torch.set_rng_state(rng)
-    np.random.set_state(legacy)
+    generators.restore(stepper.device)
     after = state_hash(model, optimizers, make_loader())
     if before != after:
         raise RecurError(f"warm-up left a trace: state hash {before[:16]} before, {after[:16]} after")

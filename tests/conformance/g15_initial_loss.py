@@ -16,7 +16,7 @@ from torch import Tensor
 
 from recur.config import ModelConfig
 from recur.model.attention import norm
-from recur.model.build import build_model
+from recur.model.build import build_model, template_shapes
 from tests.conformance.base import Case, Context, Vectors, within
 
 ORTHOGONAL, NORMAL, LOSS = 1e-6, 0.0, 2e-4
@@ -31,10 +31,9 @@ def check(vectors: Vectors, context: Context) -> list[Case]:
     estimates = vectors.info.get("estimates_from_first_901_validation_documents", {})
     pairs = _pairs(context) if context.tokenizers and context.docs else None
     for seed, tensors in vectors.info["seeded_initial_tensors"].items():
-        with _recorded_qr() as rounding:
+        with _recorded_qr(wanted=set(tensors)) as rounding:
             state = build_model(ModelConfig(), seed=int(seed), precision="fp32").state_dict()
-        orthogonal = iter(rounding)
-        slack = {name: 2 * next(orthogonal) for name, t in state.items() if _is_orthogonal(name, t)}
+        slack = {name: 2 * value for name, value in rounding.items()}
         for name, golden in tensors.items():
             tolerance = ORTHOGONAL + slack[name] if name in slack else NORMAL
             cases += _tensor(f"seed {seed} {name}", state[name], golden, tolerance)
@@ -45,21 +44,23 @@ def check(vectors: Vectors, context: Context) -> list[Case]:
     return cases
 
 
-def _is_orthogonal(name: str, tensor: Tensor) -> bool:
-    return name.endswith(("c_q.weight", "c_k.weight", "c_v.weight", "fc.weight", "ve_shared.proj.weight"))
+_ORTHOGONAL = ("c_q.weight", "c_k.weight", "c_v.weight", "fc.weight", "ve_shared.proj.weight")
 
 
 @contextmanager
-def _recorded_qr() -> Iterator[list[float]]:
-    """While active, the list grows by each QR's largest distance to the float64 result."""
-    rounding: list[float] = []
+def _recorded_qr(wanted: set[str]) -> Iterator[dict[str, float]]:
+    """While active, the mapping grows by the distance of each wanted tensor's QR to the float64 result."""
+    order = iter([name for name in template_shapes(ModelConfig()) if name.endswith(_ORTHOGONAL)])
+    rounding: dict[str, float] = {}
     original = torch.linalg.qr
 
     def recording(a: Tensor, *args: Any, **kwargs: Any) -> Any:
         q, r = original(a, *args, **kwargs)
-        wide_q, wide_r = original(a.double())
-        sign = torch.sign(torch.diagonal(wide_r)) * torch.sign(torch.diagonal(r)).double()
-        rounding.append(float((q - wide_q * sign).abs().max()))
+        name = next(order)
+        if name in wanted:
+            wide_q, wide_r = original(a.double())
+            sign = torch.sign(torch.diagonal(wide_r)) * torch.sign(torch.diagonal(r)).double()
+            rounding[name] = float((q - wide_q * sign).abs().max())
         return q, r
 
     torch.linalg.qr = recording

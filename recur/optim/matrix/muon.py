@@ -101,7 +101,9 @@ class Muon:
         gradient = self.parameters[index].grad
         assert gradient is not None
         gradient = gradient.float()
-        buffer = self.buffers.setdefault(index, torch.zeros_like(gradient))
+        if index not in self.buffers:
+            self.buffers[index] = torch.zeros_like(gradient)
+        buffer = self.buffers[index]
         buffer.mul_(momentum).add_(gradient)
         return gradient.add(buffer, alpha=momentum)
 

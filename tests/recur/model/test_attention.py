@@ -11,7 +11,7 @@ from torch import Tensor
 from recur.config import ModelConfig
 from recur.errors import RecipeError
 from recur.model.attention import Attention, Rotary, exclude_self_value, norm, rotate
-from recur.model.backend import attend, choose_backend
+from recur.model.backend import attend, choose_backend, use_backend
 
 CFG = ModelConfig(vocab_size=16, layers=2, width=24, heads=4, kv_heads=2, rope_dims=4, train_seq_len=8, xsa_last_layers=1)
 
@@ -83,9 +83,28 @@ def test_attention_is_causal() -> None:
     assert torch.allclose(a[:, :5], b[:, :5], atol=1e-6) and not torch.allclose(a[:, 5:], b[:, 5:])
 
 
-def test_a_cuda_kernel_is_refused_without_cuda() -> None:
-    assert choose_backend("auto", torch.device("cpu")) == "math"
+def test_a_kernel_is_refused_where_device_package_or_precision_lack() -> None:
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert choose_backend("auto", cpu, "bf16") == "math"
+    assert choose_backend("auto", cuda, "fp32") == "math"
+    assert choose_backend("auto", cuda, "bf16") == "cudnn"
     with pytest.raises(RecipeError, match="needs a CUDA device"):
-        choose_backend("flash3", torch.device("cpu"))
+        choose_backend("flash3", cpu, "bf16")
     with pytest.raises(RecipeError, match="flash_attn_interface"):
-        choose_backend("flash3", torch.device("cuda"))
+        choose_backend("flash3", cuda, "bf16")
+    with pytest.raises(RecipeError, match="precision=bf16"):
+        choose_backend("cudnn", cuda, "fp32")
+
+
+def test_exactly_one_kernel_is_enabled() -> None:
+    try:
+        for name in ("cudnn", "flash", "math"):
+            use_backend(name)
+            on = [
+                torch.backends.cuda.cudnn_sdp_enabled(),
+                torch.backends.cuda.flash_sdp_enabled(),
+                torch.backends.cuda.math_sdp_enabled(),
+            ]
+            assert on == [name == "cudnn", name == "flash", name == "math"]
+    finally:
+        use_backend("math")

@@ -157,11 +157,11 @@ def test_a_damaged_or_unfinished_checkpoint_is_refused(tiny_dataset: Dataset, tm
 def test_cuda_path_trains_compiled_at_both_depths_under_bf16(tiny_dataset: Dataset) -> None:
     """Record precision policy, bf16 autocast and torch.compile, as on a GPU, on the CPU: twenty steps through the switch."""
     recipe = tiny_recipe(
-        "model.layers=3",
-        "model.recurrent_layers=[1]",
-        "model.value_embedding_layers=[2]",
-        "model.parallel_from_layer=2",
-        "model.xsa_last_layers=3",
+        "model.layers=2",
+        "model.recurrent_layers=[0]",
+        "model.value_embedding_layers=[1]",
+        "model.parallel_from_layer=1",
+        "model.xsa_last_layers=2",
         "train.precision=bf16",
         "train.compile=true",
         "train.precompile_recurrence=true",

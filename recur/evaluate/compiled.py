@@ -1,0 +1,44 @@
+"""Scoring with a compiled forward, in batches of one fixed size.
+
+Source: REFERENCE 11.2 and PERFORMANCE C: the reference scores with a compiled forward whose bf16 logits leave the graph, and
+an eager cross-entropy after it. A smaller last batch would compile a second graph, on the evaluation clock; here it is
+filled up with rows that are thrown away. Not for a model that is trained or calibrated afterwards: hooks added
+later are not seen by the graph.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from recur.model.gpt import GPT
+from recur.train.compiling import configure_compile
+
+
+class CompiledScorer:
+    """A model whose forward is compiled; scores like the model itself.
+
+    Args:
+        model: compiled in place.
+        backend: of torch.compile.
+    """
+
+    def __init__(self, model: GPT, backend: str = "inductor") -> None:
+        configure_compile()
+        model.compile(dynamic=False, fullgraph=True, backend=backend)
+        self.model = model
+        self.training = model.training
+        self._rows = 0
+
+    def train(self, mode: bool = True) -> None:
+        """Set the model's mode."""
+        self.training = mode
+        self.model.train(mode)
+
+    def score(self, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
+        """Nats of each target, float32 [B, T]; B may be at most the largest batch so far without compiling again."""
+        rows = ids_BT.size(0)
+        self._rows = max(self._rows, rows)
+        missing = self._rows - rows
+        nats = self.model.score(F.pad(ids_BT, (0, 0, 0, missing)), F.pad(targets_BT, (0, 0, 0, missing)))
+        return nats[:rows]
