@@ -12,15 +12,15 @@ from typing import Annotated
 
 import typer
 
-ROOT = Path(__file__).resolve().parent.parent
 if __package__ in (None, ""):  # run as a file: the repository's root holds the packages
-    sys.path.insert(0, str(ROOT))
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from cluster.driver import run_record
 from cluster.request import AUTO, Order
 from jobs.errors import run_app
 from recur.errors import InputError
 
+ROOT = Path(__file__).resolve().parent.parent
 app = typer.Typer(add_completion=False)
 
 

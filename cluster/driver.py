@@ -1,0 +1,154 @@
+"""A sweep from the command line's values to its table: join, check, prepare, run, report. All of jobs/record.py's work."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from cluster import session as ray_session
+from cluster.job_client import RayJobs
+from cluster.request import Order, Prepared, check_order, prepare_sweep
+from cluster.seats import Seat, resume_seats
+from cluster.storage import sole_driver
+from cluster.sweep import LOG_FILE, SweepLoop
+from cluster.telemetry import Display, Gauges, terminal_display, view
+from recur.record.plots import read_histories, write_plots
+from recur.record.report import write_sweep
+from recur.record.result import State, SweepResult, summarise
+from recur.record.table import sweep_table
+
+EXIT_OK, EXIT_FAILED, EXIT_SIGNALLED = 0, 1, 128
+
+
+class Interrupt:
+    """Ctrl-C and SIGTERM while jobs run: the first asks the loop to cancel, a second Ctrl-C ends the wait."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._wake = threading.Event()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Our handlers inside, the former ones afterwards. After `ray.init`, which sets its own."""
+        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, unless a signal comes; after one, wait in full so that the loop does not spin."""
+        if self.signal is None:
+            self._wake.wait(seconds)
+        else:
+            time.sleep(min(seconds, 0.2))
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = number
+        self._wake.set()
+
+
+def run_record(order: Order, root: Path) -> int:
+    """Run a sweep to its end and report it.
+
+    Args:
+        order: what the user asked for.
+        root: the repository.
+
+    Returns:
+        The exit code: 0 when every seed SUCCEEDED, 1 when one did not, 128 + signal when it was interrupted.
+
+    Raises:
+        InputError: the user's to mend.
+        RecurError: the sweep could not be run.
+    """
+    checked, console = check_order(order), Console()
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    session = ray_session.join(root, order.address)
+    try:
+        say(f"ray {'started here' if session.started_here else 'joined'}, dashboard {session.dashboard}")
+        prepared = prepare_sweep(checked, session, say)
+        with sole_driver(prepared.plan.root):
+            return _Drive(prepared, session, console).run()
+    finally:
+        ray_session.leave(session)
+
+
+class _Drive:
+    """One sweep on a joined cluster, from the first job to the table."""
+
+    def __init__(self, prepared: Prepared, session: ray_session.Session, console: Console) -> None:
+        self.prepared, self.plan, self.console = prepared, prepared.plan, console
+        self.jobs = RayJobs(session.dashboard)
+        self.displays: list[Display] = [Gauges(self.plan.sweep), terminal_display(console)]
+        self.saved = 0
+
+    def run(self) -> int:
+        """The whole sweep; returns the exit code."""
+        seats = resume_seats(self.plan, self.jobs) if self.prepared.resuming else None
+        loop = SweepLoop(self.plan, self.jobs, clock=time.time, on_tick=self._on_tick, seats=seats)
+        interrupt = Interrupt()
+        with interrupt.watching():
+            try:
+                loop.run(interrupt.sleep, cancelled=lambda: interrupt.signal is not None)
+            finally:
+                if not loop.done:
+                    loop.cancel()
+                for display in self.displays:
+                    display.close()
+            result = self._save(loop.seats)
+            write_plots(self.plan.root, result, read_histories(self.plan.root, result))
+        self._report(result, loop.seats)
+        if interrupt.signal is not None:
+            return EXIT_SIGNALLED + interrupt.signal
+        return EXIT_OK if result.state is State.SUCCEEDED else EXIT_FAILED
+
+    def _on_tick(self, seats: Sequence[Seat]) -> None:
+        views = [view(self.plan, seat, time.time()) for seat in seats]
+        for display in self.displays:
+            display.show(views)
+        closed = sum(1 for seat in seats if seat.state.terminal)
+        if closed != self.saved:
+            self.saved = closed
+            self._save(seats)
+
+    def _save(self, seats: Sequence[Seat]) -> SweepResult:
+        """sweep.json and results.csv as far as the sweep is known."""
+        results = [seat.outcome() for seat in seats]
+        plan = self.plan
+        result = summarise(plan.sweep, plan.template.recipe.profile, self.prepared.fingerprint, results)
+        write_sweep(plan.root, result)
+        return result
+
+    def _report(self, result: SweepResult, seats: Sequence[Seat]) -> None:
+        self.console.print(sweep_table(result))
+        lines = [f"warning: seed {seat.seed}: {seat.warning}" for seat in seats if seat.warning]
+        lines += [
+            f"log of seed {seat.seed}: {self.plan.attempt(seat.seed, seat.attempt).path(LOG_FILE)}"
+            for seat in seats
+            if seat.state not in (State.SUCCEEDED, State.CANCELLED)
+        ]
+        if self.plan.template.note:
+            lines.append(f"note: {self.plan.template.note}")
+        if not loop_complete(seats):
+            lines.append(f"go on with: --resume {self.plan.sweep}")
+        for line in [*lines, f"results: {self.plan.root}"]:
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def loop_complete(seats: Sequence[Seat]) -> bool:
+    """Whether there is nothing that a resumed sweep would run again."""
+    return all(seat.state in (State.SUCCEEDED, State.INVALID) for seat in seats)

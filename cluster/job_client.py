@@ -1,0 +1,235 @@
+"""The small interface to a job system, its Ray implementation, and the in-memory fake that tests use.
+
+Facts about Ray 2.60's Jobs API that shape it (tried on this version): a second submission of one id answers HTTP 500 "already
+exists" (so a deterministic id makes submission idempotent); `stop_job` on a PENDING job answers yes and does nothing (so
+the caller repeats it until the job is terminal); `delete_job` can resurrect a stopped job as a failed ghost (so there
+is no delete here); ids with odd characters leave an unremovable ghost (so ids are checked before the first call).
+The environment variables RAY_API_SERVER_ADDRESS and RAY_ADDRESS override the address that a client is given.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from cluster.session import without_addresses
+from recur.errors import InputError, RecurError
+
+_JOB_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+class JobState(StrEnum):
+    """What the job system says about a job; a hint, never the truth (the result file is)."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    STOPPED = "STOPPED"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+    @property
+    def terminal(self) -> bool:
+        return self in (JobState.STOPPED, JobState.SUCCEEDED, JobState.FAILED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRequest:
+    """One job: its id (decided before the first call), a fixed-template command line, its environment and labels."""
+
+    job_id: str
+    entrypoint: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    runtime_env: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobInfo:
+    """The job system's view of one job."""
+
+    job_id: str
+    state: JobState
+    message: str = ""
+
+
+class JobsUnreachable(RecurError):
+    """The job system did not answer; it says nothing about the jobs."""
+
+
+class JobRefused(RecurError):
+    """The job system answered a submission with an error; it may be a passing one."""
+
+
+class JobClient(Protocol):
+    """What a sweep needs of a job system. Every method may raise JobsUnreachable."""
+
+    def submit(self, request: JobRequest) -> None:
+        """Start the job; a job that already has this id counts as success. Raises JobRefused."""
+
+    def info(self, job_id: str) -> JobInfo | None:
+        """The job, or None when the job system does not know the id."""
+
+    def stop(self, job_id: str) -> None:
+        """Ask the job to end. May have to be repeated: a job that has not started yet cannot hear it."""
+
+    def logs(self, job_id: str) -> str:
+        """All the job has printed so far ('' when there is nothing to read)."""
+
+
+def job_id(sweep: str, seed: int, attempt: int) -> str:
+    """``<sweep>-s<seed>-a<attempt>``, the name of the Ray job and of the trainer.
+
+    Raises:
+        InputError: the id would not be ``[a-z0-9][a-z0-9-]{0,62}``.
+    """
+    name = f"{sweep}-s{seed}-a{attempt}"
+    if not _JOB_ID.fullmatch(name):
+        raise InputError(
+            f"job id {name!r}",
+            "must be 1 to 63 of a-z, 0-9 and '-', starting with none of '-'",
+            "use a shorter --sweep",
+        )
+    return name
+
+
+def seed_entrypoint(spec_path: Path, *, python: str = sys.executable) -> str:
+    """The command line of a seed job: a fixed template around one absolute path."""
+    return shlex.join([python, "jobs/seed.py", "--spec", str(spec_path)])
+
+
+class RayJobs:
+    """The Ray Jobs API.
+
+    Args:
+        address: the dashboard's address, ``http://host:8265``.
+    """
+
+    def __init__(self, address: str) -> None:
+        from ray.job_submission import JobSubmissionClient
+
+        self.address = address
+        with without_addresses():
+            self._client: Any = JobSubmissionClient(address)
+
+    def submit(self, request: JobRequest) -> None:
+        try:
+            self._call(
+                "submit_job",
+                entrypoint=request.entrypoint,
+                submission_id=request.job_id,
+                metadata=dict(request.metadata),
+                runtime_env=dict(request.runtime_env),
+            )
+        except _Refused as error:
+            if "already exists" not in str(error) and self.info(request.job_id) is None:
+                raise JobRefused(str(error)) from error
+
+    def info(self, job_id: str) -> JobInfo | None:
+        try:
+            found = self._call("get_job_info", job_id)
+        except _Refused as error:
+            if error.status == 404:
+                return None
+            raise JobsUnreachable(str(error)) from error
+        return JobInfo(job_id=job_id, state=JobState(str(found.status.value)), message=found.message or "")
+
+    def stop(self, job_id: str) -> None:
+        try:
+            self._call("stop_job", job_id)
+        except _Refused as error:
+            if error.status != 404:
+                raise JobsUnreachable(str(error)) from error
+
+    def logs(self, job_id: str) -> str:
+        try:
+            return str(self._call("get_job_logs", job_id))
+        except _Refused as error:
+            if error.status == 404:
+                return ""
+            raise JobsUnreachable(str(error)) from error
+
+    def _call(self, method: str, *args: object, **kwargs: object) -> Any:
+        """One SDK call; its RuntimeErrors become `_Refused`, everything about the connection `JobsUnreachable`."""
+        import requests
+
+        try:
+            return getattr(self._client, method)(*args, **kwargs)
+        except (requests.RequestException, ConnectionError) as error:
+            raise JobsUnreachable(f"Ray's Jobs API at {self.address} does not answer: {error}") from error
+        except RuntimeError as error:
+            raise _Refused(str(error)) from error
+
+
+class _Refused(Exception):
+    """The Jobs API answered with an HTTP error."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        found = re.search(r"status code (\d{3})", text)
+        self.status = int(found[1]) if found else 0
+
+
+class InMemoryJobs:
+    """A job system for tests: jobs start and end when the test says so; faults are knobs.
+
+    Attributes:
+        requests: every accepted request by id, in the order of submission.
+        stops: ids of the stop calls, in order.
+        unreachable: while true every call raises JobsUnreachable.
+        refusals: that many submissions are answered with JobRefused.
+        drop_replies: that many submissions are accepted and then answered with JobsUnreachable.
+        stop_ends_jobs: whether a stop ends a running job at once (a pending one never hears it, as in Ray).
+    """
+
+    def __init__(self) -> None:
+        self.requests: dict[str, JobRequest] = {}
+        self.stops: list[str] = []
+        self.unreachable = False
+        self.refusals = 0
+        self.drop_replies = 0
+        self.stop_ends_jobs = True
+        self._infos: dict[str, JobInfo] = {}
+
+    def submit(self, request: JobRequest) -> None:
+        self._reach()
+        if self.refusals:
+            self.refusals -= 1
+            raise JobRefused("no available agent")
+        if request.job_id not in self._infos:
+            self.requests[request.job_id] = request
+            self.set(request.job_id, JobState.PENDING)
+        if self.drop_replies:
+            self.drop_replies -= 1
+            raise JobsUnreachable("the reply was lost")
+
+    def info(self, job_id: str) -> JobInfo | None:
+        self._reach()
+        return self._infos.get(job_id)
+
+    def stop(self, job_id: str) -> None:
+        self._reach()
+        self.stops.append(job_id)
+        found = self._infos.get(job_id)
+        if found and found.state is JobState.RUNNING and self.stop_ends_jobs:
+            self.set(job_id, JobState.STOPPED)
+
+    def logs(self, job_id: str) -> str:
+        self._reach()
+        return f"log of {job_id}\n"
+
+    def set(self, job_id: str, state: JobState, message: str = "") -> None:
+        """Put a job into a state."""
+        self._infos[job_id] = JobInfo(job_id=job_id, state=state, message=message)
+
+    def forget(self, job_id: str) -> None:
+        """Lose a job's history, as a replaced head does."""
+        self._infos.pop(job_id, None)
+
+    def _reach(self) -> None:
+        if self.unreachable:
+            raise JobsUnreachable("the job system is away")

@@ -1,0 +1,106 @@
+"""What an attempt's folder says about it: its result, its error, its last sign of life. The folder is the truth."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from recur.errors import ArtifactError, InputError
+from recur.record.atomic import read_json, write_json_atomic
+from recur.record.attempt import AttemptDir
+from recur.record.codec import from_json
+from recur.record.result import SeedResult
+
+RESULT_FILE = "result.json"
+ERROR_FILE = "error.json"
+CANCEL_FILE = "cancelled"
+"""Written by the driver before it stops a job: a job that starts late reads it and ends at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why an attempt ended: ``input`` is the user's to mend, ``run`` is everything else."""
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignOfLife:
+    """The last heartbeat: its age by our clock, and whether its process lived on this host and is gone."""
+
+    age_s: float
+    process_gone: bool
+    fields: dict[str, object]
+
+
+def write_failure(attempt: AttemptDir, error: BaseException) -> None:
+    """Leave the one line that the driver reports for this attempt."""
+    kind = "input" if isinstance(error, InputError) else "run"
+    lines = str(error).strip().splitlines()
+    text = lines[0] if lines else ""
+    named = text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
+    write_json_atomic(attempt.path(ERROR_FILE), {"kind": kind, "message": named[:500]})
+
+
+def read_failure(attempt: AttemptDir) -> Failure | None:
+    """What `write_failure` wrote; None when the attempt left no error."""
+    path = attempt.path(ERROR_FILE)
+    return from_json(Failure, _plain(path), where=str(path)) if path.exists() else None
+
+
+def read_result(attempt: AttemptDir) -> SeedResult | None:
+    """The attempt's own result; None while there is none.
+
+    Raises:
+        ArtifactError: the file is not a result, or one of another seed or attempt.
+    """
+    path = attempt.path(RESULT_FILE)
+    if not path.exists():
+        return None
+    result = from_json(SeedResult, read_json(path), where=str(path))
+    if (result.seed, result.attempt) != (attempt.seed, attempt.attempt):
+        rule = f"must be of seed {attempt.seed} attempt {attempt.attempt}"
+        raise ArtifactError(f"{path} of seed {result.seed} attempt {result.attempt}", rule, "run the seed again")
+    return result
+
+
+def read_life(attempt: AttemptDir, now: float) -> SignOfLife | None:
+    """The last heartbeat; None before the first."""
+    beat = attempt.read_heartbeat()
+    if beat is None:
+        return None
+    pid, host, at = beat.get("pid"), beat.get("host"), beat.get("at")
+    here = isinstance(pid, int) and host == socket.gethostname()
+    age_s = now - at if isinstance(at, int | float) else float("inf")
+    return SignOfLife(age_s=age_s, process_gone=here and not _alive(int(str(pid))), fields=beat)
+
+
+def cancelled(attempt: AttemptDir) -> bool:
+    """Whether the driver has cancelled this attempt."""
+    return attempt.path(CANCEL_FILE).exists()
+
+
+def mark_cancelled(attempt: AttemptDir) -> None:
+    """Tell a job that may start late to end at once."""
+    write_json_atomic(attempt.path(CANCEL_FILE), {"cancelled": True})
+
+
+def _plain(path: Path) -> object:
+    """A failure's document; its kind is checked here because the codec knows no literals."""
+    document = read_json(path)
+    if isinstance(document, dict) and document.get("kind") not in ("input", "run"):
+        raise ArtifactError(str(path), "is not an error file", "run the seed again")
+    return document
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,283 @@
+"""What a user asks of a sweep, checked: first what needs no cluster, then, once one is joined, the rest.
+
+Everything that can be wrong is found here, before the first job: each is one line with value, rule and remedy.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cluster.job_client import job_id
+from cluster.resources import Choice, alive_nodes, choose_profile, placement_note, seed_slots
+from cluster.seats import SweepPlan
+from cluster.session import JOB_ENVIRONMENT, Session, in_ray_job
+from cluster.storage import absolute_out, check_room, check_shared, check_writable
+from recur.config import Recipe
+from recur.data.corpus import prepare
+from recur.data.dataset import Dataset, check_lengths, load_dataset
+from recur.errors import DataError, InputError, RecipeError, StorageError
+from recur.recipe import fingerprint, load_recipe, recipe_from_json, recipe_to_json
+from recur.record.atomic import read_json, write_json_atomic
+from recur.seedspec import SeedSpec
+
+AUTO = "auto"
+DEFAULT_SEEDS = (42, 1337, 2024)
+SPEC_FILE = "sweep_spec.json"
+LARGEST_SEED = 2**32 - 1
+"""numpy's generator takes 32 bits."""
+LARGEST_ATTEMPT = 99
+"""Room that a sweep's name leaves for attempts in its job ids."""
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """The values of the command line; None means not given."""
+
+    profile: str = AUTO
+    overrides: tuple[str, ...] = ()
+    seeds: tuple[int, ...] | None = None
+    docs: tuple[str, ...] = ()
+    data: Path | None = None
+    tokenizer: Path | None = None
+    out: Path | None = None
+    address: str | None = None
+    resume: str | None = None
+    sweep: str | None = None
+
+    @property
+    def all_overrides(self) -> tuple[str, ...]:
+        """``--set`` values; documents imply that the data source is documents."""
+        return (*self.overrides, "data.source=docs") if self.docs else self.overrides
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """An order as far as it can be checked without a cluster."""
+
+    order: Order
+    out: Path
+    recipe: Recipe | None
+    dataset: Dataset | None
+    stored: dict[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A sweep that can start."""
+
+    plan: SweepPlan
+    fingerprint: str
+    resuming: bool
+
+
+def check_order(order: Order) -> Checked:
+    """Check all that needs no cluster; makes the output folder.
+
+    Raises:
+        InputError: the first thing that is wrong.
+    """
+    recipe = None if order.profile == AUTO else load_recipe(_profile(order.profile), order.all_overrides)
+    check_seeds(order.seeds or DEFAULT_SEEDS)
+    out = absolute_out(order.out, Path.home(), in_job=in_ray_job())
+    for name in (order.sweep, order.resume):
+        if name is not None:
+            check_name(name, order.seeds or DEFAULT_SEEDS)
+    check_writable(out)
+    stored = _read_stored(out, order) if order.resume is not None else None
+    if stored is None and order.sweep is not None and (out / order.sweep / SPEC_FILE).exists():
+        raise StorageError(f"sweep {out / order.sweep}", "exists already", f"add --resume {order.sweep}, or another --sweep")
+    if order.docs and order.data:
+        raise DataError("--docs with --data", "name two sources of text", "give one of them")
+    dataset = load_dataset(order.data.expanduser().resolve()) if order.data else None
+    if dataset and recipe:
+        check_dataset(dataset, recipe)
+    return Checked(order=order, out=out, recipe=recipe, dataset=dataset, stored=stored)
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Refuse no seeds, a seed twice, or one that is no 32-bit number.
+
+    Raises:
+        InputError: the first that is wrong.
+    """
+    twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if twice:
+        raise InputError(f"--seeds {','.join(map(str, seeds))}", f"names {twice[0]} twice", "name each seed once")
+    for seed in seeds:
+        if not 0 <= seed <= LARGEST_SEED:
+            raise InputError(f"--seeds {seed}", f"must be from 0 to {LARGEST_SEED}", "choose another seed")
+
+
+def check_name(name: str, seeds: Sequence[int]) -> None:
+    """Refuse a sweep's name that is no part of a path or makes a job id that Ray cannot take.
+
+    Raises:
+        InputError: as said.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
+        raise InputError(f"--sweep {name!r}", "must be of a-z, 0-9 and '-', starting with none of '-'", "e.g. my-sweep")
+    for seed in seeds:
+        job_id(name, seed, LARGEST_ATTEMPT)
+
+
+def check_dataset(dataset: Dataset, recipe: Recipe) -> None:
+    """Refuse a dataset of another vocabulary or shorter than a window.
+
+    Raises:
+        DataError: as said.
+    """
+    if dataset.vocab_size != recipe.model.vocab_size:
+        rule = f"must be model.vocab_size={recipe.model.vocab_size}"
+        remedy = f"add --set model.vocab_size={dataset.vocab_size}, or give another --data"
+        raise DataError(f"dataset {dataset.root} vocab_size={dataset.vocab_size}", rule, remedy)
+    check_lengths(dataset, max(recipe.model.train_seq_len, recipe.evaluate.seq_len))
+
+
+def prepare_sweep(checked: Checked, session: Session, say: Say) -> Prepared:
+    """With a cluster joined: choose the profile, check that it fits, prepare the data, write the sweep's spec.
+
+    Raises:
+        InputError: the user's to mend.
+    """
+    order, nodes = checked.order, alive_nodes()
+    choice = choose_profile(nodes) if order.profile == AUTO else None
+    recipe = _recipe(checked, choice, say)
+    slots = seed_slots(recipe.cluster, nodes)
+    seeds = _seeds(checked)
+    check_room(checked.out, recipe, len(seeds))
+    check_shared(checked.out)
+    dataset = _dataset(checked, recipe, say)
+    sweep = order.resume or order.sweep or _new_name(recipe.profile)
+    check_name(sweep, seeds)
+    template = SeedSpec(
+        sweep=sweep,
+        seed=0,
+        attempt=0,
+        recipe=recipe,
+        dataset_root=dataset.root,
+        out=checked.out,
+        note=placement_note(recipe),
+    )
+    environment: dict[str, object] = {"working_dir": session.working_dir, "env_vars": dict(JOB_ENVIRONMENT)}
+    plan = SweepPlan(template=template, seeds=seeds, slots=slots, runtime_env=environment)
+    identity = fingerprint(recipe, dataset.sha256)
+    _settle(plan, identity, checked.stored)
+    say(f"sweep {sweep}: {len(seeds)} seeds, {slots} at a time, results in {plan.root}")
+    return Prepared(plan=plan, fingerprint=identity, resuming=checked.stored is not None)
+
+
+def _recipe(checked: Checked, choice: Choice | None, say: Say) -> Recipe:
+    order = checked.order
+    if checked.stored is not None and choice is not None and not order.all_overrides:
+        recipe = recipe_from_json(json.dumps(checked.stored["recipe"]))
+    elif choice is not None:
+        recipe = load_recipe(choice.profile, (*choice.overrides, *order.all_overrides))
+        say(f"profile auto -> {choice.profile}: {choice.why}")
+    else:
+        recipe = checked.recipe or load_recipe(_profile(order.profile), order.all_overrides)
+    return recipe
+
+
+def _seeds(checked: Checked) -> tuple[int, ...]:
+    given = checked.order.seeds
+    if checked.stored is None:
+        return given or DEFAULT_SEEDS
+    stored = tuple(int(seed) for seed in checked.stored["seeds"])
+    if given is not None and given != stored:
+        rule = f"must be the sweep's {','.join(map(str, stored))}"
+        raise InputError(f"--seeds {','.join(map(str, given))}", rule, "leave it away with --resume")
+    return stored
+
+
+def _dataset(checked: Checked, recipe: Recipe, say: Say) -> Dataset:
+    """The dataset given, that of the interrupted sweep, or one made (or found) below the output folder."""
+    order = checked.order
+    if checked.stored is not None and not order.data and not order.docs:
+        dataset = load_dataset(Path(checked.stored["dataset_root"]))
+    elif checked.dataset is not None:
+        dataset = checked.dataset
+    else:
+        dataset = prepare(
+            recipe.data,
+            recipe.model.vocab_size,
+            out_root=checked.out / "datasets",
+            docs=[str(Path(pattern).expanduser().absolute()) for pattern in order.docs],
+            tokenizer=order.tokenizer,
+            train_seq_len=recipe.model.train_seq_len,
+        )
+    check_dataset(dataset, recipe)
+    held = f"{dataset.train_tokens:,} training and {dataset.val_tokens:,} validation tokens"
+    say(f"data {dataset.root}: {held}, {dataset.val_text_bytes:,} bytes scored")
+    return dataset
+
+
+def _settle(plan: SweepPlan, identity: str, stored: dict[str, Any] | None) -> None:
+    """Write the sweep's spec; of a resumed one, see that it is still the same run."""
+    if stored is None:
+        recipe = json.loads(recipe_to_json(plan.template.recipe))
+        spec = {
+            "sweep": plan.sweep,
+            "seeds": list(plan.seeds),
+            "fingerprint": identity,
+            "dataset_root": str(plan.template.dataset_root),
+            "note": plan.template.note,
+            "recipe": recipe,
+        }
+        write_json_atomic(plan.root / SPEC_FILE, spec)
+    elif identity != stored["fingerprint"]:
+        rule = f"must be the sweep's {str(stored['fingerprint'])[:12]}: recipe, data or code have changed since it began"
+        raise RecipeError(f"--resume {plan.sweep} with fingerprint {identity[:12]}", rule, "start a new sweep")
+
+
+def _read_stored(out: Path, order: Order) -> dict[str, Any]:
+    path = out / str(order.resume) / SPEC_FILE
+    known = ", ".join(sorted(p.parent.name for p in out.glob(f"*/{SPEC_FILE}"))[-5:]) or "none"
+    if not path.exists():
+        raise InputError(f"--resume {order.resume}", f"is not a sweep in {out}", f"newest there: {known}")
+    found = read_json(path)
+    wanted = {"seeds", "fingerprint", "dataset_root", "recipe"}
+    if not isinstance(found, dict) or not wanted <= set(found):
+        raise InputError(str(path), "is not a sweep's spec", "start a new sweep")
+    return found
+
+
+def _profile(name: str) -> str | Path:
+    return Path(name).expanduser() if name.endswith(".toml") else name
+
+
+def _new_name(profile: str) -> str:
+    """``<profile>-<date>-<time>``, in the letters of a job id."""
+    plain = re.sub(r"[^a-z0-9]+", "-", profile.lower()).strip("-")[:24] or "sweep"
+    return f"{plain}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alone:
+    """One seed that can start in this process."""
+
+    spec: SeedSpec
+    dataset_sha256: str
+
+
+def alone(order: Order, say: Say) -> Alone:
+    """Check and prepare one seed without a cluster.
+
+    Raises:
+        InputError: the user's to mend.
+    """
+    checked = check_order(order)
+    recipe = load_recipe(_profile(order.profile), (*order.all_overrides, "cluster.workers=1"))
+    seed = _seeds(checked)[0]
+    check_room(checked.out, recipe, 1)
+    dataset = _dataset(checked, recipe, say)
+    sweep = order.sweep or _new_name(recipe.profile)
+    check_name(sweep, (seed,))
+    spec = SeedSpec(sweep=sweep, seed=seed, attempt=1, recipe=recipe, dataset_root=dataset.root, out=checked.out)
+    return Alone(spec=spec, dataset_sha256=dataset.sha256)

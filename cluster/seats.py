@@ -1,0 +1,99 @@
+"""A sweep as data: the plan of N seeds, where each seed stands, and where an interrupted sweep stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cluster.job_client import JobClient, job_id
+from cluster.outcome import cancelled, read_failure, read_result
+from cluster.policy import Limits
+from recur.record.attempt import AttemptDir, next_attempt, read_seed_result
+from recur.record.result import SeedResult, State
+from recur.seedspec import SeedSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepPlan:
+    """What is to be run.
+
+    Attributes:
+        template: a seed's spec; ``seed`` and ``attempt`` are replaced for each job.
+        seeds: in the order of admission.
+        slots: seeds at a time.
+        runtime_env: of every job.
+        limits: patience.
+    """
+
+    template: SeedSpec
+    seeds: tuple[int, ...]
+    slots: int
+    runtime_env: dict[str, object]
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def sweep(self) -> str:
+        """Name of the sweep."""
+        return self.template.sweep
+
+    @property
+    def root(self) -> Path:
+        """Folder of the sweep."""
+        return self.template.sweep_root
+
+    def job_id(self, seed: int, attempt: int) -> str:
+        """Id of the job of an attempt, decided before it is submitted."""
+        return job_id(self.sweep, seed, attempt)
+
+    def attempt(self, seed: int, attempt: int) -> AttemptDir:
+        """Folder of an attempt."""
+        return AttemptDir(self.root, seed, attempt)
+
+
+@dataclass(kw_only=True)
+class Seat:
+    """One seed of the sweep and where its counting attempt stands."""
+
+    seed: int
+    attempt: int = 1
+    adopt_from: int | None = None
+    state: State = State.QUEUED
+    reason: str | None = None
+    warning: str | None = None
+    unknown_since: float | None = None
+    result_since: float | None = None
+    refused_since: float | None = None
+    lost: int = 0
+    result: SeedResult | None = None
+
+    def outcome(self) -> SeedResult:
+        """The seat's result; without numbers where the attempt has none that counts."""
+        return self.result or SeedResult(seed=self.seed, state=self.state, attempt=self.attempt, error=self.reason)
+
+
+def resume_seats(plan: SweepPlan, jobs: JobClient) -> list[Seat]:
+    """Where an interrupted sweep stands, from its folders and the job system.
+
+    Finished seeds are kept, jobs that still run are adopted, an attempt that may still run is watched (and replaced once
+    it is LOST), everything else gets a new attempt that takes over the finished phases of the last one.
+
+    Raises:
+        JobsUnreachable: the job system does not answer, so nothing can be concluded.
+    """
+    return [_resumed(plan, jobs, seed) for seed in plan.seeds]
+
+
+def _resumed(plan: SweepPlan, jobs: JobClient, seed: int) -> Seat:
+    last = next_attempt(plan.root, seed) - 1
+    if last == 0:
+        return Seat(seed=seed)
+    done = read_seed_result(plan.root, seed)
+    if done is not None and done.state in (State.SUCCEEDED, State.INVALID):
+        return Seat(seed=seed, attempt=done.attempt, state=done.state, reason=done.error, result=done)
+    attempt = plan.attempt(seed, last)
+    job = jobs.info(plan.job_id(seed, last))
+    ended = (done is not None and done.attempt == last) or cancelled(attempt) or read_failure(attempt) is not None
+    open_ = job is None or not job.state.terminal or read_result(attempt) is not None
+    if open_ and not ended:
+        return Seat(seed=seed, attempt=last, state=State.RUNNING)
+    return Seat(seed=seed, attempt=last + 1, adopt_from=last)

@@ -1,0 +1,105 @@
+"""One seed as the body of a Ray job, and one seed in one process without Ray: what jobs/seed.py runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from cluster.outcome import cancelled, write_failure
+from recur.errors import InputError, StorageError
+from recur.pipeline import LocalBackend, run_seed
+from recur.recipe import fingerprint
+from recur.record.attempt import next_attempt, write_seed_result
+from recur.record.plots import read_histories, write_plots
+from recur.record.report import write_sweep
+from recur.record.result import SeedResult, State, SweepResult, summarise
+from recur.record.table import sweep_table
+from recur.seedspec import SeedSpec, load_spec
+
+EXIT_OK, EXIT_FAILED, EXIT_INPUT, EXIT_ORPHANED = 0, 1, 2, 3
+_log = logging.getLogger(__name__)
+
+
+def run_spec(path: Path) -> int:
+    """Run the attempt that a driver has written a spec for, inside the Ray job that this process is.
+
+    Its error, if it has one, is left as error.json for the driver and raised again for the job's log.
+
+    Returns:
+        The exit code: 0 when the attempt has a result, INVALID included.
+    """
+    import ray
+
+    from cluster.fanout import RayBackend
+
+    spec = load_spec(path)
+    if cancelled(spec.attempt_dir):
+        _log.warning("cancelled_before_start sweep=%s seed=%d", spec.sweep, spec.seed)
+        return EXIT_OK
+    _end_with_parent()
+    ray.init()
+    try:
+        result = run_seed(spec, RayBackend(spec.recipe.cluster))
+    except Exception as error:
+        _leave_failure(spec, error)
+        if isinstance(error, InputError):
+            return EXIT_INPUT
+        raise
+    _log.info("done sweep=%s seed=%d state=%s val_bpb=%s", spec.sweep, spec.seed, result.state, result.val_bpb.sliding)
+    return EXIT_OK
+
+
+def _end_with_parent(poll_s: float = 1.0) -> None:
+    """End this process when the one that started it is gone.
+
+    Ray kills a job's shell when its cluster dies, but the driver below the shell goes on for a minute or more, and would
+    hold off (and could contradict) the attempt that replaces it.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(poll_s)
+        _log.error("orphaned pid=%d: the job's supervisor is gone", os.getpid())
+        os._exit(EXIT_ORPHANED)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
+
+
+def run_alone(spec: SeedSpec, dataset_sha256: str, console: Console) -> int:
+    """One seed in this process, world size 1, no Ray; the same folder and table as a sweep of one seed.
+
+    Returns:
+        0 when it SUCCEEDED, else 1.
+    """
+    result = run_seed(spec, LocalBackend())
+    write_seed_result(spec.sweep_root, result)
+    sweep = _sweep_of_one(spec, result, dataset_sha256)
+    write_sweep(spec.sweep_root, sweep)
+    write_plots(spec.sweep_root, sweep, read_histories(spec.sweep_root, sweep))
+    console.print(sweep_table(sweep))
+    console.print(f"results: {spec.sweep_root}", highlight=False, markup=False, soft_wrap=True)
+    return EXIT_OK if result.state is State.SUCCEEDED else EXIT_FAILED
+
+
+def first_attempt(spec: SeedSpec) -> int:
+    """Number of the attempt that a run in one process makes: the next one."""
+    return next_attempt(spec.sweep_root, spec.seed)
+
+
+def _sweep_of_one(spec: SeedSpec, result: SeedResult, dataset_sha256: str) -> SweepResult:
+    return summarise(spec.sweep, spec.recipe.profile, fingerprint(spec.recipe, dataset_sha256), [result])
+
+
+def _leave_failure(spec: SeedSpec, error: Exception) -> None:
+    """Tell the driver; where even that cannot be written (a full disk) the job's log has to do."""
+    _log.error("seed_failed sweep=%s seed=%d at=%d error=%s", spec.sweep, spec.seed, int(time.time()), error)
+    try:
+        write_failure(spec.attempt_dir, error)
+    except StorageError as refused:
+        _log.error("error_file_failed error=%s", refused)

@@ -1,0 +1,179 @@
+"""Joining a Ray cluster, or starting a local one, and leaving it again. The one place that reads Ray's environment.
+
+The rule (ARCHITECTURE, Joining Ray): inside a Ray job RAY_ADDRESS is set by the job's supervisor and a bare
+`ray.init()` joins; else the given address; else a local Ray is started here, with a dashboard, because the dashboard
+serves the Jobs API. A local Ray uses token mode with a fresh token that lives in this process's environment only: Ray's
+default would write ~/.ray/auth_token, after which a later `ray start --head` of the same user demands a token that its
+clients do not send (RAY.md 11). Nothing of Ray is stopped that was not started here, and never by `ray stop`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recur.errors import InputError, PlacementError
+
+MIN_CPUS = 2
+"""A local Ray offers at least two CPUs, so that two workers fit on any machine."""
+EXCLUDES = (
+    "/.git",
+    "/.venv",
+    "/results",
+    "/data",
+    "/docs",
+    "/tests/golden",
+    "__pycache__",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".pytest_cache",
+    ".hypothesis",
+)
+"""What a job does not need of the repository, as gitignore patterns."""
+JOB_ENVIRONMENT = {
+    "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+}
+"""Ray settings of every seed job. No secret may ever be put here: the Jobs API shows it."""
+_AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
+_ADDRESSES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """The cluster that this process has joined.
+
+    Attributes:
+        dashboard: ``http://host:port`` of the dashboard and the Jobs API.
+        working_dir: what seed jobs run in, a ``gcs://`` package that is already uploaded.
+        started_here: whether `leave` ends the cluster.
+        in_job: whether this process is itself a Ray job (its working directory vanishes with it).
+        own_token: whether `join` has put a fresh token into this process's environment.
+        metrics: ``http://host:port/metrics`` of this node, None when it is not known.
+    """
+
+    dashboard: str
+    working_dir: str
+    started_here: bool
+    in_job: bool
+    own_token: bool
+    metrics: str | None
+
+
+def in_ray_job() -> bool:
+    """Whether a Ray job's supervisor started this process."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+
+
+def join(root: Path, address: str | None = None) -> Session:
+    """Connect this process to a cluster; starts a local one when there is none to join.
+
+    Args:
+        root: the repository, which becomes the working directory of the jobs.
+        address: ``host:6379`` of a running head; ignored when RAY_ADDRESS is set.
+
+    Raises:
+        InputError: no cluster answers at the address, or it demands a token.
+    """
+    import ray
+
+    chosen = "RAY_AUTH_MODE" in os.environ
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    os.environ.setdefault("RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES", "")  # EXCLUDES has them; Ray warns of each
+    in_job, joining = in_ray_job(), "RAY_ADDRESS" in os.environ or address is not None
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
+    if not _job_has_working_dir():
+        options["runtime_env"] = {"working_dir": str(root), "excludes": list(EXCLUDES)}
+    context = _joined(address, options) if joining else _started(options)
+    package = str(ray.get_runtime_context().runtime_env.get("working_dir") or root)
+    return Session(
+        dashboard=f"http://{context.dashboard_url}",
+        working_dir=package,
+        started_here=not joining,
+        in_job=in_job,
+        own_token=not joining and not chosen,
+        metrics=_metrics_url(context.address_info),
+    )
+
+
+def leave(session: Session) -> None:
+    """Disconnect; a cluster that was started here ends with it."""
+    import ray
+
+    ray.shutdown()
+    if session.own_token:
+        for name in _AUTHENTICATION:
+            os.environ.pop(name, None)
+        _set_authentication({})
+
+
+@contextmanager
+def without_addresses() -> Iterator[None]:
+    """Hide RAY_ADDRESS and RAY_API_SERVER_ADDRESS: Ray lets them override the address that a client is given."""
+    hidden = {name: os.environ.pop(name) for name in _ADDRESSES if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+def _joined(address: str | None, options: dict[str, Any]) -> Any:
+    import ray
+
+    target = os.environ.get("RAY_ADDRESS") or address
+    remedy = "check that a head runs there and, if it was started in token mode, set RAY_AUTH_MODE=token"
+    try:
+        return ray.init(**options) if "RAY_ADDRESS" in os.environ else ray.init(address=address, **options)
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise InputError(f"Ray at {target}", f"cannot be joined ({first})", remedy) from error
+
+
+def _started(options: dict[str, Any]) -> Any:
+    import ray
+    from ray._private import parameter
+
+    if "RAY_AUTH_MODE" not in os.environ:
+        _set_authentication({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
+    parameters = parameter.RayParams
+    # ray.init has no argument for the agent's port: with its fixed 52365 a second Ray on one host refuses every job.
+    parameter.RayParams = functools.partial(parameters, dashboard_agent_listen_port=0)
+    try:
+        return ray.init(address="local", include_dashboard=True, num_cpus=max(MIN_CPUS, os.cpu_count() or 1), **options)
+    except (OSError, RuntimeError, ray.exceptions.RayError) as error:
+        first = str(error).strip().splitlines()[0][:200]
+        raise PlacementError(
+            "a local Ray", f"could not be started ({first})", "see the newest /tmp/ray/session_*/logs"
+        ) from error
+    finally:
+        parameter.RayParams = parameters
+
+
+def _set_authentication(values: dict[str, str]) -> None:
+    """Set Ray's authentication for this process and its children; Ray has read the environment when it was imported."""
+    raylet: Any = importlib.import_module("ray._raylet")
+    os.environ.update(values)
+    raylet.Config.initialize("")
+    raylet.AuthenticationTokenLoader.instance().reset_cache()
+
+
+def _job_has_working_dir() -> bool:
+    """Whether the job that we are already has a package; naming a second one would be an error."""
+    config = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
+    return bool((config.get("runtime_env") or {}).get("working_dir"))
+
+
+def _metrics_url(address_info: dict[str, Any]) -> str | None:
+    host, port = address_info.get("node_ip_address"), address_info.get("metrics_export_port")
+    return f"http://{host}:{port}/metrics" if host and port else None

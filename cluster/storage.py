@@ -1,0 +1,127 @@
+"""The output folder: absolute, writable, with room, and the same one on every node. Nothing is left behind by a check."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+
+from recur.config import Recipe
+from recur.errors import StorageError
+from recur.model.build import template_shapes
+from recur.record.atomic import storage_error
+
+LOCK_FILE = "driver.lock"
+_BYTES_PER_PARAMETER = 16
+"""EMA weights and Hessians in float32, codes and artifact: 12.5 bytes a parameter at full size, rounded up."""
+_BASE_BYTES = 64 << 20
+"""Logs, trainer state and plots of one seed."""
+
+
+def absolute_out(out: Path | None, home: Path, *, in_job: bool) -> Path:
+    """The output folder, absolute.
+
+    Raises:
+        StorageError: a relative folder inside a Ray job, whose working directory vanishes with it.
+    """
+    chosen = (out or home / "recur-results").expanduser()
+    if in_job and not chosen.is_absolute():
+        rule = "is relative, and the working directory of a Ray job vanishes with it"
+        raise StorageError(f"--out {chosen}", rule, "give an absolute folder")
+    return chosen.resolve()
+
+
+def check_writable(out: Path) -> None:
+    """Make the folder and write in it.
+
+    Raises:
+        StorageError: it cannot be made or written.
+    """
+    marker = out / f".marker-{secrets.token_hex(8)}"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        marker.write_text("writable")
+        marker.unlink()
+    except OSError as error:
+        raise StorageError(f"--out {out}", f"is not writable ({error.strerror})", "give a folder that is, by --out") from error
+
+
+def check_room(out: Path, recipe: Recipe, seeds: int) -> None:
+    """Compare the free space with what ``seeds`` seeds of ``recipe`` leave.
+
+    Raises:
+        StorageError: too little.
+    """
+    parameters = sum(prod(shape) for shape in template_shapes(recipe.model).values())
+    need = seeds * (_BASE_BYTES + _BYTES_PER_PARAMETER * parameters)
+    free = shutil.disk_usage(out).free
+    if free < need:
+        value = f"--out {out} with {free >> 20} MiB free"
+        raise StorageError(value, f"must have {need >> 20} MiB for {seeds} seeds", "free space there or give another --out")
+
+
+def check_shared(out: Path, cpus: float = 0.0) -> None:
+    """On a cluster of several nodes, let each read what this process wrote and write what this process reads.
+
+    Raises:
+        StorageError: a node sees another folder.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    if len(nodes) < 2:
+        return
+    token = secrets.token_hex(8)
+    here = out / f".shared-{token}"
+    here.write_text(token)
+    task = ray.remote(_echo)
+    try:
+        for node in nodes:
+            where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            there = out / f".shared-{token}-{node['NodeID'][:12]}"
+            options = {"num_cpus": cpus, "scheduling_strategy": where, "name": "check_shared_out"}
+            seen = ray.get(task.options(**options).remote(str(here), str(there)), timeout=60)
+            if seen != token or not there.exists():
+                host = node["NodeManagerHostname"]
+                remedy = "give a folder by --out that is mounted on every node"
+                raise StorageError(f"--out {out}", f"is not the same folder on node {host}", remedy)
+            there.unlink()
+    finally:
+        here.unlink(missing_ok=True)
+
+
+def _echo(read: str, write: str) -> str | None:
+    """On another node: what lies at ``read`` (None: nothing), copied to ``write``."""
+    if not Path(read).is_file():
+        return None
+    text = Path(read).read_text()
+    Path(write).write_text(text)
+    return text
+
+
+@contextmanager
+def sole_driver(root: Path) -> Iterator[None]:
+    """Hold the sweep's lock; it goes with the process, however that ends.
+
+    Raises:
+        StorageError: another process drives this sweep.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        handle = os.open(root / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise storage_error(root, error) from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StorageError(f"sweep {root}", "is driven by another process", "wait for it, or stop it first") from error
+        yield
+    finally:
+        os.close(handle)

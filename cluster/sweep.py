@@ -1,0 +1,235 @@
+"""N seeds as N jobs: admit when a slot is free, watch, collect. The loop owns no clock, no job system and no science.
+
+Waiting happens here, not in the job system's queue (a Ray job that is RUNNING may well wait for GPUs, and a PENDING one
+cannot be stopped). What is known after a crash is what lies on disk: the spec of the sweep, the attempts' folders, and
+jobs whose ids are decided before they are submitted. Used by jobs/record.py and meant for the service too.
+Promises: SERVICE.md P3-P9.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from cluster.job_client import JobClient, JobInfo, JobRefused, JobRequest, JobsUnreachable, seed_entrypoint
+from cluster.outcome import mark_cancelled, read_failure, read_life, read_result
+from cluster.policy import Seen, Verdict, free_slots, judge
+from cluster.seats import Seat, SweepPlan, resume_seats
+from recur.errors import ArtifactError
+from recur.record.atomic import write_bytes_atomic
+from recur.record.attempt import AttemptDir, next_attempt, write_seed_result
+from recur.record.journal import append_line
+from recur.record.result import SeedResult, State
+from recur.seedspec import PHASES, SPEC_FILE, save_spec
+
+__all__ = ["Seat", "SweepLoop", "SweepPlan", "resume_seats"]
+
+_log = logging.getLogger(__name__)
+
+EVENTS_FILE = "events.jsonl"
+LOG_FILE = "job.log"
+
+
+class SweepLoop:
+    """The executor: sees, asks `cluster.policy` what that means, acts.
+
+    Args:
+        plan: what is to be run.
+        jobs: the job system.
+        clock: seconds since 1970.
+        on_tick: called after every round with all seats (telemetry).
+        seats: where to start from; default: every seed queued for its first attempt.
+    """
+
+    def __init__(
+        self,
+        plan: SweepPlan,
+        jobs: JobClient,
+        *,
+        clock: Callable[[], float],
+        on_tick: Callable[[Sequence[Seat]], None] = lambda _: None,
+        seats: Sequence[Seat] | None = None,
+    ) -> None:
+        self.plan, self.jobs = plan, jobs
+        self.seats = list(seats) if seats is not None else [Seat(seed=seed) for seed in plan.seeds]
+        self._clock, self._on_tick = clock, on_tick
+        self._cancelling = False
+
+    @property
+    def done(self) -> bool:
+        """Whether every seed is terminal."""
+        return all(seat.state.terminal for seat in self.seats)
+
+    def run(
+        self, sleep: Callable[[float], object], *, cancelled: Callable[[], bool] = lambda: False, poll_s: float = 0.5
+    ) -> list[SeedResult]:
+        """Tick until every seed is terminal; the results in the order of the seeds.
+
+        Args:
+            sleep: waits between two rounds; may return early.
+            cancelled: asked before every round; the first True cancels the sweep.
+            poll_s: given to ``sleep``.
+        """
+        while True:
+            if cancelled() and not self._cancelling:
+                self.cancel()
+            self.tick()
+            if self.done:
+                return self.results()
+            sleep(poll_s)
+
+    def tick(self) -> None:
+        """One round: look at what runs, cancel if asked to, admit what fits."""
+        for seat in self.seats:
+            if seat.state in (State.SUBMITTED, State.RUNNING, State.CANCELLING):
+                self._watch(seat)
+        for seat in self.seats:
+            if seat.state is State.SUBMITTING:
+                self._submit(seat)
+        for seat in self.seats:
+            if seat.state is State.QUEUED and free_slots(self.plan.slots, [s.state for s in self.seats]):
+                self._admit(seat)
+        self._on_tick(self.seats)
+
+    def cancel(self) -> None:
+        """Queued seeds are cancelled at once, the jobs of the others are told to stop, now and on every tick."""
+        self._cancelling = True
+        for seat in self.seats:
+            if seat.state is State.QUEUED:
+                self._to(seat, State.CANCELLED, "cancelled before it started")
+            elif not seat.state.terminal:
+                mark_cancelled(self._dir(seat))
+                self._to(seat, State.CANCELLING)
+                self._stop(seat)
+
+    def results(self) -> list[SeedResult]:
+        """One result a seed; a seed without numbers has its state and reason."""
+        return [seat.outcome() for seat in self.seats]
+
+    def _admit(self, seat: Seat) -> None:
+        """Write the attempt's folder and spec, then submit; the id exists before the first call."""
+        attempt = self._dir(seat).create()
+        if seat.adopt_from is not None:
+            self._adopt(attempt, self.plan.attempt(seat.seed, seat.adopt_from))
+        save_spec(attempt.path(SPEC_FILE), replace(self.plan.template, seed=seat.seed, attempt=seat.attempt))
+        self._to(seat, State.SUBMITTING)
+        self._submit(seat)
+
+    def _adopt(self, attempt: AttemptDir, previous: AttemptDir) -> None:
+        taken = attempt.adopt(previous, PHASES)
+        attempt.append_event("adopted", {"attempt": previous.attempt, "phases": ",".join(taken.phases)})
+
+    def _submit(self, seat: Seat) -> None:
+        spec_path = self._dir(seat).path(SPEC_FILE)
+        name = self._job(seat)
+        request = JobRequest(
+            job_id=name,
+            entrypoint=seed_entrypoint(spec_path.resolve()),
+            runtime_env=self.plan.runtime_env,
+            metadata={
+                "sweep": self.plan.sweep,
+                "seed": str(seat.seed),
+                "attempt": str(seat.attempt),
+                "profile": self.plan.template.recipe.profile,
+                "job_name": name,
+            },
+        )
+        try:
+            self.jobs.submit(request)
+        except JobsUnreachable as error:
+            _log.warning("submit_unreachable job=%s error=%s", name, error)
+        except JobRefused as error:
+            self._refused(seat, error)
+        else:
+            seat.refused_since = None
+            self._to(seat, State.SUBMITTED)
+
+    def _refused(self, seat: Seat, error: JobRefused) -> None:
+        seat.refused_since = seat.refused_since or self._clock()
+        if self._clock() - seat.refused_since >= self.plan.limits.refused_s:
+            self._to(seat, State.FAILED, f"its job was not accepted: {_first_line(error)}")
+
+    def _watch(self, seat: Seat) -> None:
+        try:
+            job = self.jobs.info(self._job(seat))
+        except JobsUnreachable as error:
+            _log.warning("jobs_unreachable seed=%d error=%s", seat.seed, error)
+            return
+        try:
+            verdict = judge(seat.state, self._look(seat, job), self.plan.limits)
+        except ArtifactError as error:
+            verdict = Verdict(state=State.FAILED, reason=str(error), stop=True)
+        seat.warning = verdict.warning or seat.warning
+        if verdict.stop:
+            self._stop(seat)
+        if verdict.state is State.LOST and seat.lost < self.plan.limits.lost_retries and not self._cancelling:
+            self._retry(seat, verdict)
+        elif verdict.state is not seat.state:
+            self._to(seat, verdict.state, verdict.reason)
+
+    def _look(self, seat: Seat, job: JobInfo | None) -> Seen:
+        now, attempt = self._clock(), self._dir(seat)
+        result, failure, life = read_result(attempt), read_failure(attempt), read_life(attempt, now)
+        seat.unknown_since = None if job is not None else (seat.unknown_since or now)
+        seat.result_since = None if result is None else (seat.result_since or now)
+        seat.result = result
+        return Seen(
+            job=job,
+            unknown_for_s=now - seat.unknown_since if seat.unknown_since else 0.0,
+            result=result.state if result else None,
+            result_for_s=now - seat.result_since if seat.result_since else 0.0,
+            error=failure.message if failure else None,
+            heartbeat_age_s=life.age_s if life else None,
+            process_gone=life.process_gone if life else False,
+        )
+
+    def _retry(self, seat: Seat, verdict: Verdict) -> None:
+        """A lost attempt is replaced by the next one, which takes over its finished phases."""
+        self._event(seat, State.LOST, verdict.reason)
+        seat.lost += 1
+        seat.adopt_from, seat.attempt = seat.attempt, next_attempt(self.plan.root, seat.seed)
+        seat.unknown_since = seat.result_since = seat.result = None
+        self._to(seat, State.QUEUED)
+
+    def _stop(self, seat: Seat) -> None:
+        try:
+            self.jobs.stop(self._job(seat))
+        except JobsUnreachable as error:
+            _log.warning("stop_unreachable seed=%d error=%s", seat.seed, error)
+
+    def _to(self, seat: Seat, state: State, reason: str | None = None) -> None:
+        """Change a seat's state and leave the event; a terminal state also leaves the seed's result and log."""
+        seat.state, seat.reason = state, reason
+        if state.terminal:
+            self._close(seat)
+        self._event(seat, seat.state, seat.reason)
+
+    def _close(self, seat: Seat) -> None:
+        if seat.state not in (State.SUCCEEDED, State.INVALID):
+            seat.result = None
+        try:
+            write_seed_result(self.plan.root, seat.outcome())
+        except ArtifactError as error:
+            seat.state, seat.reason, seat.result = State.FAILED, str(error), None
+        if not self._dir(seat).folder.is_dir():
+            return
+        try:
+            text = self.jobs.logs(self._job(seat))
+        except JobsUnreachable as error:
+            text = f"the job's log could not be read: {error}\n"
+        write_bytes_atomic(self._dir(seat).path(LOG_FILE), text.encode())
+
+    def _event(self, seat: Seat, state: State, reason: str | None) -> None:
+        fields = {"seed": seat.seed, "attempt": seat.attempt, "state": state.value, "reason": reason}
+        append_line(self.plan.root / EVENTS_FILE, "state", fields, at=self._clock())
+
+    def _dir(self, seat: Seat) -> AttemptDir:
+        return self.plan.attempt(seat.seed, seat.attempt)
+
+    def _job(self, seat: Seat) -> str:
+        return self.plan.job_id(seat.seed, seat.attempt)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,79 @@
+"""What the nodes allow: slots, the profile `auto` means, and the line for what can never be placed."""
+
+from __future__ import annotations
+
+import pytest
+
+from cluster.resources import Node, choose_profile, placement_note, seed_slots
+from recur.checks import check_recipe
+from recur.config import ClusterConfig
+from recur.errors import PlacementError
+from recur.recipe import load_recipe
+
+LAPTOP = Node(name="laptop", cpus=8, gpus=0)
+H100 = Node(name="h100", cpus=96, gpus=8)
+GPU_SEED = ClusterConfig()
+
+
+def test_a_node_with_eight_gpus_is_the_record() -> None:
+    choice = choose_profile([LAPTOP, H100])
+    assert (choice.profile, choice.note) == ("record_1421", "")
+    assert "h100 has 8 GPUs" in choice.why
+
+
+@pytest.mark.parametrize(("gpus", "world"), [(1, 1), (2, 2), (3, 2), (4, 4), (7, 4)])
+def test_fewer_gpus_keep_the_recipe_with_a_world_size_that_divides_it(gpus: int, world: int) -> None:
+    choice = choose_profile([Node(name="box", cpus=6, gpus=gpus)])
+    recipe = load_recipe(choice.profile, choice.overrides)
+    check_recipe(recipe)
+    assert recipe.cluster.workers == world
+    assert recipe.cluster.workers * recipe.cluster.cpus_per_worker <= 6
+    assert choice.note == "not a record placement"
+    assert placement_note(recipe) == choice.note
+
+
+def test_no_gpu_is_smoke_and_so_is_no_node() -> None:
+    assert choose_profile([LAPTOP]).profile == "smoke"
+    assert choose_profile([]).profile == "smoke"
+
+
+def test_slots_are_the_nodes_that_hold_a_whole_seed() -> None:
+    half = Node(name="half", cpus=96, gpus=4)
+    assert seed_slots(GPU_SEED, [H100, half, H100, LAPTOP]) == 2
+
+
+def test_a_profile_without_gpus_has_the_recipes_slots() -> None:
+    cfg = ClusterConfig(workers=2, gpus_per_worker=0, cpus_per_worker=1, backend="gloo", cpu_slots=3)
+    assert seed_slots(cfg, [LAPTOP]) == 3
+
+
+def test_packing_over_nodes_counts_them_together() -> None:
+    cfg = ClusterConfig(placement="PACK")
+    halves = [Node(name=f"half{i}", cpus=32, gpus=4) for i in range(4)]
+    assert seed_slots(cfg, halves) == 2
+    with pytest.raises(PlacementError):
+        seed_slots(GPU_SEED, halves)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "remedy"),
+    [
+        ([LAPTOP], "use --profile smoke"),
+        ([Node(name="n", cpus=96, gpus=4)], "lower it by --set cluster.workers=N"),
+        ([Node(name="n", cpus=4, gpus=8)], "lower it by --set cluster.cpus_per_worker=N"),
+        ([], "use --profile smoke"),
+    ],
+)
+def test_what_can_never_be_placed_is_one_line_with_its_remedy(nodes: list[Node], remedy: str) -> None:
+    with pytest.raises(PlacementError) as raised:
+        seed_slots(GPU_SEED, nodes)
+    line = str(raised.value)
+    assert "\n" not in line
+    assert line.startswith("cluster.workers=8 (8 GPUs and 32 CPUs a seed) must fit on one node")
+    assert remedy in line
+
+
+def test_too_few_cpus_for_a_cpu_profile_are_refused_too() -> None:
+    cfg = ClusterConfig(workers=8, gpus_per_worker=0, cpus_per_worker=2, backend="gloo")
+    with pytest.raises(PlacementError, match=r"cluster\.workers=N"):
+        seed_slots(cfg, [LAPTOP])

@@ -1,0 +1,61 @@
+"""The output folder: absolute, writable, roomy, and driven by one process."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from cluster.storage import absolute_out, check_room, check_writable, sole_driver
+from recur.errors import StorageError
+from tests.recipes import tiny_recipe
+
+
+def test_the_default_is_a_folder_in_the_home_directory(tmp_path: Path) -> None:
+    assert absolute_out(None, tmp_path, in_job=True) == tmp_path / "recur-results"
+
+
+def test_a_relative_folder_is_resolved_here_and_refused_inside_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert absolute_out(Path("results"), tmp_path, in_job=False) == tmp_path / "results"
+    with pytest.raises(StorageError, match="vanishes with it; give an absolute folder"):
+        absolute_out(Path("results"), tmp_path, in_job=True)
+
+
+def test_a_writable_folder_is_made_and_left_empty(tmp_path: Path) -> None:
+    check_writable(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_a_folder_below_a_file_is_not_writable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StorageError, match="is not writable"):
+        check_writable(tmp_path / "file" / "out")
+
+
+def test_more_seeds_than_the_disk_holds_are_refused_before_the_first(tmp_path: Path) -> None:
+    check_room(tmp_path, tiny_recipe(), 3)
+    with pytest.raises(StorageError, match="free space there"):
+        check_room(tmp_path, tiny_recipe(), 10**9)
+
+
+def _drive(root: Path, answer: multiprocessing.Queue[str]) -> None:
+    try:
+        with sole_driver(root):
+            answer.put("drives")
+    except StorageError as error:
+        answer.put(str(error))
+
+
+def test_a_second_process_cannot_drive_the_same_sweep(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    answer = context.Queue()
+    with sole_driver(tmp_path):
+        other = context.Process(target=_drive, args=(tmp_path, answer))
+        other.start()
+        told = answer.get(timeout=20)
+        other.join()
+    assert "is driven by another process" in told
+    with sole_driver(tmp_path):
+        assert (tmp_path / "driver.lock").exists()

@@ -1,0 +1,276 @@
+"""The sweep loop on a fake job system and a fake clock, with real folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from cluster.job_client import InMemoryJobs, JobState
+from cluster.outcome import cancelled, write_failure
+from cluster.sweep import Seat, SweepLoop, SweepPlan, resume_seats
+from recur.errors import ArtifactError, DataError
+from recur.record.atomic import write_json_atomic
+from recur.record.attempt import read_seed_result, write_seed_result
+from recur.record.journal import read_events
+from recur.record.result import Phase, SeedResult, State
+from recur.seedspec import load_spec
+from tests.cluster.kit import leave_result, sweep_plan
+
+
+class Bench:
+    """A loop with its job system, its clock, and short words for what a test does."""
+
+    def __init__(self, out: Path, *seeds: int, slots: int = 1, seats: list[Seat] | None = None) -> None:
+        self.plan, self.jobs, self.now = sweep_plan(out, *seeds, slots=slots), InMemoryJobs(), 1000.0
+        self.loop = SweepLoop(self.plan, self.jobs, clock=lambda: self.now, seats=seats)
+
+    def tick(self, seconds: float = 1.0) -> list[State]:
+        self.now += seconds
+        self.loop.tick()
+        return [seat.state for seat in self.loop.seats]
+
+    def set(self, seed: int, state: JobState, attempt: int = 1, message: str = "") -> None:
+        self.jobs.set(self.plan.job_id(seed, attempt), state, message)
+
+    def finish(self, seed: int, attempt: int = 1) -> None:
+        leave_result(self.plan.attempt(seed, attempt))
+        self.set(seed, JobState.SUCCEEDED, attempt)
+
+    def resume(self) -> None:
+        self.loop = SweepLoop(self.plan, self.jobs, clock=lambda: self.now, seats=resume_seats(self.plan, self.jobs))
+
+
+def test_one_slot_runs_the_seeds_in_their_order_one_after_the_other(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 42, 7, 1337)
+    order = []
+    for seed in (42, 7, 1337):
+        bench.tick()
+        order.append([s.seed for s in bench.loop.seats if not s.state.terminal and s.state is not State.QUEUED])
+        bench.finish(seed)
+    assert bench.tick() == [State.SUCCEEDED] * 3
+    assert order == [[42], [7], [1337]]
+    assert bench.loop.done
+
+
+def test_two_slots_hold_two_seeds_and_never_three(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1, 2, 3, slots=2)
+    assert bench.tick() == [State.SUBMITTED, State.SUBMITTED, State.QUEUED]
+    bench.set(1, JobState.RUNNING)
+    assert bench.tick()[2] is State.QUEUED
+    bench.finish(2)
+    assert bench.tick() == [State.RUNNING, State.SUCCEEDED, State.SUBMITTED]
+
+
+def test_a_job_carries_its_sweep_seed_attempt_and_profile(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 42)
+    bench.tick()
+    request = bench.jobs.requests["swp-s42-a1"]
+    wanted = {"sweep": "swp", "seed": "42", "attempt": "1", "profile": "smoke", "job_name": "swp-s42-a1"}
+    assert request.metadata == wanted
+    spec = load_spec(bench.plan.attempt(42, 1).path("spec.json"))
+    assert (spec.seed, spec.attempt, spec.recipe) == (42, 1, bench.plan.template.recipe)
+
+
+def test_a_failed_seed_is_reported_with_its_line_and_the_others_go_on(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1, 2)
+    bench.tick()
+    write_failure(bench.plan.attempt(1, 1), DataError("shard a.bin", "has magic 7", "fetch it again"))
+    bench.set(1, JobState.FAILED)
+    bench.tick()
+    bench.finish(2)
+    bench.tick()
+    first, second = bench.loop.results()
+    assert (first.state, first.error) == (State.FAILED, "shard a.bin has magic 7; fetch it again")
+    assert second.state is State.SUCCEEDED
+    assert bench.plan.attempt(1, 1).path("job.log").read_text() == "log of swp-s1-a1\n"
+
+
+def test_a_lost_reply_makes_no_second_job(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1)
+    bench.jobs.drop_replies = 1
+    assert bench.tick() == [State.SUBMITTING]
+    assert bench.tick() == [State.SUBMITTED]
+    assert list(bench.jobs.requests) == ["swp-s1-a1"]
+
+
+def test_a_submission_that_stays_refused_fails_the_seed_after_a_minute(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1)
+    bench.jobs.refusals = 1000
+    assert bench.tick() == [State.SUBMITTING]
+    assert bench.tick(59.0) == [State.SUBMITTING]
+    assert bench.tick(1.0) == [State.FAILED]
+    assert "no available agent" in str(bench.loop.results()[0].error)
+
+
+def test_an_outage_changes_no_state_however_long_it_is(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1)
+    bench.tick()
+    bench.jobs.unreachable = True
+    assert {state for _ in range(10) for state in bench.tick(600.0)} == {State.SUBMITTED}
+    bench.jobs.unreachable = False
+    bench.finish(1)
+    assert bench.tick() == [State.SUCCEEDED]
+
+
+def test_a_lost_attempt_is_replaced_once_and_the_new_one_adopts_its_phases(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1)
+    bench.tick()
+    first = bench.plan.attempt(1, 1)
+    first.path("weights").write_text("trained")
+    first.write_record(Phase.TRAIN, {}, ["weights"])
+    bench.jobs.forget("swp-s1-a1")
+    assert bench.tick() == [State.SUBMITTED]
+    bench.tick(31.0)
+    assert bench.tick() == [State.SUBMITTED]
+    assert list(bench.jobs.requests) == ["swp-s1-a1", "swp-s1-a2"]
+    adopted = bench.plan.attempt(1, 2)
+    assert adopted.finished(Phase.TRAIN)
+    assert adopted.path("weights").read_text() == "trained"
+    bench.jobs.forget("swp-s1-a2")
+    bench.tick()
+    assert bench.tick(31.0) == [State.LOST]
+
+
+def test_a_late_result_of_an_old_attempt_is_refused(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1)
+    bench.tick()
+    bench.jobs.forget("swp-s1-a1")
+    bench.tick()
+    bench.tick(31.0)
+    leave_result(bench.plan.attempt(1, 1), State.INVALID)
+    bench.tick()
+    bench.finish(1, attempt=2)
+    bench.tick()
+    counting = read_seed_result(bench.plan.root, 1)
+    assert counting is not None
+    assert (counting.attempt, counting.state) == (2, State.SUCCEEDED)
+    with pytest.raises(ArtifactError, match="older than attempt 2"):
+        write_seed_result(bench.plan.root, SeedResult(seed=1, attempt=1, state=State.SUCCEEDED))
+
+
+def test_a_result_of_another_seed_in_the_folder_fails_the_attempt(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1)
+    bench.tick()
+    write_json_atomic(bench.plan.attempt(1, 1).path("result.json"), {"seed": 2, "state": "SUCCEEDED", "attempt": 1})
+    bench.set(1, JobState.SUCCEEDED)
+    assert bench.tick() == [State.FAILED]
+
+
+def test_a_result_whose_artifact_is_damaged_does_not_count(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1)
+    bench.tick()
+    attempt = bench.plan.attempt(1, 1)
+    attempt.path("artifact").write_bytes(b"abc")
+    record = attempt.write_record(Phase.FIT, {}, ["artifact"])
+    result = {"seed": 1, "state": "SUCCEEDED", "attempt": 1, "model_sha256": record.payloads[0].sha256}
+    write_json_atomic(attempt.path("result.json"), result)
+    attempt.path("artifact").write_bytes(b"abd")
+    bench.set(1, JobState.SUCCEEDED)
+    assert bench.tick() == [State.FAILED]
+    assert "sha256" in str(bench.loop.results()[0].error)
+
+
+def test_cancel_stops_running_jobs_at_once_and_pending_ones_when_they_start(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1, 2, 3, slots=2)
+    bench.tick()
+    bench.set(1, JobState.RUNNING)
+    bench.tick()
+    bench.loop.cancel()
+    assert bench.jobs.stops[0] == "swp-s1-a1"
+    assert bench.tick() == [State.CANCELLED, State.CANCELLING, State.CANCELLED]
+    assert cancelled(bench.plan.attempt(2, 1))
+    bench.set(2, JobState.RUNNING)
+    bench.tick()
+    assert bench.tick() == [State.CANCELLED] * 3
+    assert bench.loop.done
+
+
+def test_a_result_that_comes_after_the_cancel_does_not_count(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1)
+    bench.tick()
+    bench.loop.cancel()
+    bench.finish(1)
+    assert bench.tick() == [State.CANCELLED]
+    assert bench.loop.results()[0].steps is None
+
+
+def test_resume_keeps_finished_seeds_adopts_running_jobs_and_starts_the_rest(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1, 2, 3, slots=2)
+    bench.tick()
+    bench.finish(1)
+    bench.set(2, JobState.RUNNING)
+    bench.tick()
+    bench.finish(3)
+    bench.resume()
+    assert [seat.state for seat in bench.loop.seats] == [State.SUCCEEDED, State.RUNNING, State.RUNNING]
+    bench.finish(2)
+    assert bench.tick() == [State.SUCCEEDED] * 3
+    assert len(bench.jobs.requests) == 3
+
+
+def test_resume_gives_failed_and_cancelled_seeds_a_new_attempt(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1, 2, slots=2)
+    bench.tick()
+    bench.set(1, JobState.FAILED)
+    bench.set(2, JobState.RUNNING)
+    bench.tick()
+    bench.loop.cancel()
+    assert bench.tick() == [State.FAILED, State.CANCELLED]
+    bench.resume()
+    assert [(seat.state, seat.attempt, seat.adopt_from) for seat in bench.loop.seats] == [(State.QUEUED, 2, 1)] * 2
+    bench.tick()
+    assert set(bench.jobs.requests) == {f"swp-s{seed}-a{attempt}" for seed in (1, 2) for attempt in (1, 2)}
+
+
+def test_resume_on_a_new_head_waits_until_the_old_process_is_gone(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1)
+    bench.tick()
+    beat = {"at": bench.now, "pid": os.getpid(), "host": socket.gethostname()}
+    write_json_atomic(bench.plan.attempt(1, 1).path("heartbeat.json"), beat)
+    bench.jobs.forget("swp-s1-a1")
+    bench.resume()
+    assert bench.tick(40.0) == [State.RUNNING]
+    assert bench.tick(10.0) == [State.RUNNING]
+    write_json_atomic(bench.plan.attempt(1, 1).path("heartbeat.json"), {**beat, "pid": 2**22 + 1})
+    bench.tick()
+    assert bench.loop.seats[0].attempt == 2
+
+
+def test_every_change_of_state_is_one_event_with_a_stamp(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1)
+    bench.tick()
+    bench.finish(1)
+    bench.tick()
+    events = read_events(bench.plan.root / "events.jsonl")
+    assert [event.fields["state"] for event in events] == ["SUBMITTING", "SUBMITTED", "SUCCEEDED"]
+    assert [event.at for event in events] == [1001.0, 1001.0, 1002.0]
+
+
+def test_run_sleeps_between_rounds_and_cancels_when_asked(tmp_path: Path) -> None:
+    bench, rounds = Bench(tmp_path, 1), []
+
+    def sleep(seconds: float) -> None:
+        rounds.append(seconds)
+        bench.set(1, JobState.RUNNING)
+
+    results = bench.loop.run(sleep, cancelled=lambda: len(rounds) >= 3)
+    assert [result.state for result in results] == [State.CANCELLED]
+    assert set(rounds) == {0.5}
+
+
+def test_the_plan_of_no_seeds_is_done(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    assert bench.tick() == []
+    assert bench.loop.done
+
+
+def test_the_spec_file_holds_no_environment(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 5)
+    bench.tick()
+    text = bench.plan.attempt(5, 1).path("spec.json").read_text()
+    assert set(json.loads(text)) == {"sweep", "seed", "attempt", "dataset_root", "out", "note", "recipe"}
+    assert isinstance(bench.plan, SweepPlan)

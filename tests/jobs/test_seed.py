@@ -1,0 +1,100 @@
+"""`jobs/seed.py`: one seed without Ray, the same folder as a sweep's; and what a seed's job does with bad news."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cluster import seed_job
+from cluster.outcome import mark_cancelled, read_failure
+from jobs import seed
+from jobs.errors import run_app
+from recur.data.dataset import Dataset
+from recur.errors import ArtifactError
+from recur.record.report import read_sweep
+from recur.seedspec import SeedSpec, load_spec, save_spec
+from tests.cluster.kit import ROOT, clean_environment, script
+from tests.recipes import TINY, tiny_recipe
+
+
+def test_one_seed_in_one_process_leaves_a_whole_sweep_and_prints_its_table(tmp_path: Path, tiny_dataset: Dataset) -> None:
+    flags = ["--profile", "smoke", *(part for value in TINY for part in ("--set", value))]
+    flags += ["--seed", "7", "--data", str(tiny_dataset.root), "--out", str(tmp_path), "--sweep", "one"]
+    without_ray = clean_environment(tmp_path / "home")
+    code = "import sys; sys.modules['ray'] = None; import runpy; runpy.run_path('jobs/seed.py', run_name='__main__')"
+    done = subprocess.run(
+        [*script("-c", code), *flags], cwd=ROOT, env=without_ray, capture_output=True, text=True, timeout=180, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "7  SUCCEEDED" in done.stdout
+    sweep = read_sweep(tmp_path / "one")
+    assert (sweep.n, sweep.seeds[0].seed, sweep.std_val_bpb) == (1, 7, None)
+    assert sweep.seeds[0].placement == {"world_size": 1, "device": "cpu", "backend": "local"}
+    names = {p.name for p in (tmp_path / "one" / "seed_7" / "a1").iterdir()}
+    assert {"spec.json", "heartbeat.json", "clock.json", "intervals.jsonl", "artifact.ptz", "result.json"} <= names
+
+
+def test_an_unknown_profile_is_one_line_and_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["seed.py", "--profile", "smok", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        run_app(seed.app)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def a_spec(out: Path, dataset: Dataset) -> SeedSpec:
+    recipe = tiny_recipe()
+    return SeedSpec(sweep="swp", seed=7, attempt=1, recipe=recipe, dataset_root=dataset.root, out=out)
+
+
+def test_a_job_that_starts_after_its_cancel_ends_at_once(tmp_path: Path, tiny_dataset: Dataset) -> None:
+    spec = a_spec(tmp_path, tiny_dataset)
+    path = spec.attempt_dir.create().path("spec.json")
+    save_spec(path, spec)
+    mark_cancelled(spec.attempt_dir)
+    assert seed_job.run_spec(path) == 0
+    assert not spec.attempt_dir.path("train.json").exists()
+
+
+def test_a_job_leaves_its_failure_for_the_driver(tmp_path: Path, tiny_dataset: Dataset) -> None:
+    spec = replace(a_spec(tmp_path, tiny_dataset), dataset_root=tmp_path / "nowhere")
+    error = ValueError("boom\nand more")
+    seed_job._leave_failure(spec, error)
+    told = read_failure(spec.attempt_dir)
+    assert told is not None
+    assert (told.kind, told.message) == ("run", "ValueError: boom")
+
+
+def test_a_process_whose_parent_dies_ends_with_it() -> None:
+    child = "import time; from cluster.seed_job import _end_with_parent as e; e(0.1); print('up', flush=True); time.sleep(60)"
+    parent = (
+        f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {child!r}]); print(p.pid, flush=True); p.wait()"
+    )
+    with subprocess.Popen(script("-c", parent), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        assert process.stdout.readline() == "up\n"
+        process.kill()
+        rest = process.stdout.read()  # ends when the child has closed it too
+    assert f"orphaned pid={pid}" in rest
+    assert not os.path.exists(f"/proc/{pid}/exe")  # noqa: PTH110 - a zombie's exe cannot be resolved
+
+
+def test_the_spec_survives_the_disk_and_refuses_anything_else(tmp_path: Path, tiny_dataset: Dataset) -> None:
+    spec = a_spec(tmp_path, tiny_dataset)
+    save_spec(tmp_path / "spec.json", spec)
+    assert load_spec(tmp_path / "spec.json") == spec
+    document = json.loads((tmp_path / "spec.json").read_text())
+    (tmp_path / "spec.json").write_text(json.dumps({k: v for k, v in document.items() if k != "seed"}))
+    with pytest.raises(ArtifactError, match="is not a seed's spec"):
+        load_spec(tmp_path / "spec.json")
+    with pytest.raises(ArtifactError, match="does not exist"):
+        load_spec(tmp_path / "none.json")
