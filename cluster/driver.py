@@ -79,7 +79,8 @@ def run_record(order: Order, root: Path) -> int:
 
     session = ray_session.join(root, order.address)
     try:
-        say(f"ray {'started here' if session.started_here else 'joined'}, dashboard {session.dashboard}")
+        how = "started here" if session.started_here else "joined"
+        say(f"ray {how}: dashboard {session.dashboard}, metrics {session.metrics}")
         prepared = prepare_sweep(checked, session, say)
         with sole_driver(prepared.plan.root):
             return _Drive(prepared, session, console).run()

@@ -156,10 +156,11 @@ class RayJobs:
     def _call(self, method: str, *args: object, **kwargs: object) -> Any:
         """One SDK call; its RuntimeErrors become `_Refused`, everything about the connection `JobsUnreachable`."""
         import requests
+        from ray.exceptions import AuthenticationError
 
         try:
             return getattr(self._client, method)(*args, **kwargs)
-        except (requests.RequestException, ConnectionError) as error:
+        except (requests.RequestException, ConnectionError, AuthenticationError) as error:
             raise JobsUnreachable(f"Ray's Jobs API at {self.address} does not answer: {error}") from error
         except RuntimeError as error:
             raise _Refused(str(error)) from error

@@ -16,7 +16,7 @@ from typing import Any
 from cluster.job_client import job_id
 from cluster.resources import Choice, alive_nodes, choose_profile, placement_note, seed_slots
 from cluster.seats import SweepPlan
-from cluster.session import JOB_ENVIRONMENT, Session, in_ray_job
+from cluster.session import Session, in_ray_job
 from cluster.storage import absolute_out, check_room, check_shared, check_writable
 from recur.config import Recipe
 from recur.data.corpus import prepare
@@ -165,7 +165,7 @@ def prepare_sweep(checked: Checked, session: Session, say: Say) -> Prepared:
         out=checked.out,
         note=placement_note(recipe),
     )
-    environment: dict[str, object] = {"working_dir": session.working_dir, "env_vars": dict(JOB_ENVIRONMENT)}
+    environment: dict[str, object] = {"working_dir": session.working_dir, "env_vars": session.job_environment()}
     plan = SweepPlan(template=template, seeds=seeds, slots=slots, runtime_env=environment)
     identity = fingerprint(recipe, dataset.sha256)
     _settle(plan, identity, checked.stored)

@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cluster.outcome import cancelled, write_failure
+from cluster.session import join_as_seed_job
 from recur.errors import InputError, StorageError
 from recur.pipeline import LocalBackend, run_seed
 from recur.recipe import fingerprint
@@ -33,8 +34,6 @@ def run_spec(path: Path) -> int:
     Returns:
         The exit code: 0 when the attempt has a result, INVALID included.
     """
-    import ray
-
     from cluster.fanout import RayBackend
 
     spec = load_spec(path)
@@ -42,7 +41,7 @@ def run_spec(path: Path) -> int:
         _log.warning("cancelled_before_start sweep=%s seed=%d", spec.sweep, spec.seed)
         return EXIT_OK
     _end_with_parent()
-    ray.init()
+    join_as_seed_job()
     try:
         result = run_seed(spec, RayBackend(spec.recipe.cluster))
     except Exception as error:

@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,6 +47,14 @@ JOB_ENVIRONMENT = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
 }
 """Ray settings of every seed job. No secret may ever be put here: the Jobs API shows it."""
+JOIN_ATTEMPTS = 5
+PROBE_S = 5.0
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""What a client of HTTP/2 says first (RFC 9113, 3.4): the magic and an empty SETTINGS frame."""
+HTTP2_SETTINGS = b"\x04"
+"""Type of the frame, its fourth byte, that a server of HTTP/2 answers with."""
+OWN_CLUSTER = "RECUR_GCS_ADDRESS"
+"""Tells a seed job its cluster. Ray sets a job's RAY_ADDRESS to the newest cluster on the host, which may be another one."""
 _AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
 _ADDRESSES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 
@@ -61,6 +70,7 @@ class Session:
         in_job: whether this process is itself a Ray job (its working directory vanishes with it).
         own_token: whether `join` has put a fresh token into this process's environment.
         metrics: ``http://host:port/metrics`` of this node, None when it is not known.
+        gcs: ``host:port`` of the cluster's GCS, which every node can reach.
     """
 
     dashboard: str
@@ -69,6 +79,11 @@ class Session:
     in_job: bool
     own_token: bool
     metrics: str | None
+    gcs: str
+
+    def job_environment(self) -> dict[str, str]:
+        """Environment variables of the seed jobs of this cluster; RAY_ADDRESS is for Train's own actors in them."""
+        return {**JOB_ENVIRONMENT, OWN_CLUSTER: self.gcs, "RAY_ADDRESS": self.gcs}
 
 
 def in_ray_job() -> bool:
@@ -86,9 +101,8 @@ def join(root: Path, address: str | None = None) -> Session:
     Raises:
         InputError: no cluster answers at the address, or it demands a token.
     """
-    import ray
-
     chosen = "RAY_AUTH_MODE" in os.environ
+    _correct_address()
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     os.environ.setdefault("RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES", "")  # EXCLUDES has them; Ray warns of each
     in_job, joining = in_ray_job(), "RAY_ADDRESS" in os.environ or address is not None
@@ -96,6 +110,8 @@ def join(root: Path, address: str | None = None) -> Session:
     if not _job_has_working_dir():
         options["runtime_env"] = {"working_dir": str(root), "excludes": list(EXCLUDES)}
     context = _joined(address, options) if joining else _started(options)
+    import ray
+
     package = str(ray.get_runtime_context().runtime_env.get("working_dir") or root)
     return Session(
         dashboard=f"http://{context.dashboard_url}",
@@ -104,7 +120,19 @@ def join(root: Path, address: str | None = None) -> Session:
         in_job=in_job,
         own_token=not joining and not chosen,
         metrics=_metrics_url(context.address_info),
+        gcs=str(ray.get_runtime_context().gcs_address),
     )
+
+
+def join_as_seed_job() -> None:
+    """Connect a seed job to the cluster whose driver submitted it."""
+    if OWN_CLUSTER in os.environ:
+        os.environ["RAY_ADDRESS"] = os.environ[OWN_CLUSTER]
+    else:
+        _correct_address()
+    import ray
+
+    ray.init()
 
 
 def leave(session: Session) -> None:
@@ -129,15 +157,39 @@ def without_addresses() -> Iterator[None]:
 
 
 def _joined(address: str | None, options: dict[str, Any]) -> Any:
+    target = os.environ.get("RAY_ADDRESS") or str(address)
+    remedy = "check that a head runs there and, if it was started in token mode, set RAY_AUTH_MODE=token"
+    if "RAY_ADDRESS" not in os.environ:
+        _check_gcs(target)
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", str(JOIN_ATTEMPTS))  # read when ray is imported
     import ray
 
-    target = os.environ.get("RAY_ADDRESS") or address
-    remedy = "check that a head runs there and, if it was started in token mode, set RAY_AUTH_MODE=token"
     try:
         return ray.init(**options) if "RAY_ADDRESS" in os.environ else ray.init(address=address, **options)
     except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise InputError(f"Ray at {target}", f"cannot be joined ({first})", remedy) from error
+
+
+def _check_gcs(address: str) -> None:
+    """See that a gRPC server answers at ``host:port``; `ray.init` would try again for minutes.
+
+    Raises:
+        InputError: not of that form, nobody listens, or what listens is no GCS (the dashboard, say).
+    """
+    value, remedy = f"--address {address}", "give host:6379 of a running head, as `ray start --head` prints it"
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal() or "/" in host:
+        raise InputError(value, "must have the form host:port", remedy)
+    try:
+        with socket.create_connection((host, int(port)), timeout=PROBE_S) as probe:
+            probe.settimeout(PROBE_S)
+            probe.sendall(HTTP2_PREFACE)
+            answer = probe.recv(9)
+    except OSError as error:
+        raise InputError(value, f"does not answer ({error})", remedy) from error
+    if "RAY_USE_TLS" not in os.environ and answer[3:4] != HTTP2_SETTINGS:
+        raise InputError(value, "answers, but is not a Ray head's GCS", remedy)
 
 
 def _started(options: dict[str, Any]) -> Any:
@@ -166,6 +218,32 @@ def _set_authentication(values: dict[str, str]) -> None:
     os.environ.update(values)
     raylet.Config.initialize("")
     raylet.AuthenticationTokenLoader.instance().reset_cache()
+
+
+def _correct_address() -> None:
+    """Point RAY_ADDRESS at the raylet that this job descends from.
+
+    The job's supervisor takes the address of "the" Ray of its host from a file or the list of processes; with several on
+    one host (a head beside a local Ray, say) that is any of them (seen with 2.60).
+    """
+    if in_ray_job() and (own := _ancestral_gcs()):
+        os.environ["RAY_ADDRESS"] = own
+
+
+def _ancestral_gcs() -> str | None:
+    """The GCS address on the command line of the raylet above this process; None where that cannot be read."""
+    pid = os.getppid()
+    while pid > 1:
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+            parent = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, ValueError, IndexError):
+            return None
+        for word in words:
+            if word.startswith("--gcs-address="):
+                return word.removeprefix("--gcs-address=")
+        pid = parent
+    return None
 
 
 def _job_has_working_dir() -> bool:

@@ -6,7 +6,7 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
@@ -17,6 +17,8 @@ from recur.model.build import template_shapes
 from recur.record.atomic import storage_error
 
 LOCK_FILE = "driver.lock"
+NODE_ANSWER_S = 60.0
+"""How long a node may take to answer, its first worker process included."""
 _BYTES_PER_PARAMETER = 16
 """EMA weights and Hessians in float32, codes and artifact: 12.5 bytes a parameter at full size, rounded up."""
 _BASE_BYTES = 64 << 20
@@ -65,8 +67,12 @@ def check_room(out: Path, recipe: Recipe, seeds: int) -> None:
         raise StorageError(value, f"must have {need >> 20} MiB for {seeds} seeds", "free space there or give another --out")
 
 
-def check_shared(out: Path, cpus: float = 0.0) -> None:
+def check_shared(out: Path, probe: Callable[[str, str], str | None] | None = None) -> None:
     """On a cluster of several nodes, let each read what this process wrote and write what this process reads.
+
+    Args:
+        out: the folder.
+        probe: what each node runs; default `echo`.
 
     Raises:
         StorageError: a node sees another folder.
@@ -80,23 +86,26 @@ def check_shared(out: Path, cpus: float = 0.0) -> None:
     token = secrets.token_hex(8)
     here = out / f".shared-{token}"
     here.write_text(token)
-    task = ray.remote(_echo)
+    task, remedy = ray.remote(probe or echo), "give a folder by --out that is mounted on every node"
     try:
         for node in nodes:
             where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            there = out / f".shared-{token}-{node['NodeID'][:12]}"
-            options = {"num_cpus": cpus, "scheduling_strategy": where, "name": "check_shared_out"}
-            seen = ray.get(task.options(**options).remote(str(here), str(there)), timeout=60)
+            there, host = out / f".shared-{token}-{node['NodeID'][:12]}", node["NodeManagerHostname"]
+            ref = task.options(num_cpus=0, scheduling_strategy=where, name="check_shared_out").remote(str(here), str(there))
+            try:
+                seen = ray.get(ref, timeout=NODE_ANSWER_S)
+            except ray.exceptions.RayError as error:
+                raise StorageError(
+                    f"--out {out}", f"could not be tried on node {host} ({type(error).__name__})", remedy
+                ) from error
             if seen != token or not there.exists():
-                host = node["NodeManagerHostname"]
-                remedy = "give a folder by --out that is mounted on every node"
                 raise StorageError(f"--out {out}", f"is not the same folder on node {host}", remedy)
             there.unlink()
     finally:
         here.unlink(missing_ok=True)
 
 
-def _echo(read: str, write: str) -> str | None:
+def echo(read: str, write: str) -> str | None:
     """On another node: what lies at ``read`` (None: nothing), copied to ``write``."""
     if not Path(read).is_file():
         return None

@@ -99,6 +99,7 @@ class Head:
     gcs: str
     home: Path
     environment: Mapping[str, str]
+    end: Callable[[], None]
 
     def get(self, path: str) -> requests.Response:
         """GET from the dashboard."""
@@ -131,6 +132,7 @@ def ray_head(*, cpus: int, gpus: int = 0) -> Iterator[Head]:
                     gcs=f"127.0.0.1:{ports[0]}",
                     home=home,
                     environment=environment,
+                    end=lambda: end_group(head, str(home)),
                 )
             finally:
                 end_group(head, str(home))
@@ -149,8 +151,9 @@ def end_group(process: subprocess.Popen[bytes], mark: str) -> None:
 
     (SIGTERM to `ray start --block` takes more than 20 s.)
     """
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait(10)
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(10)
     wait_for(lambda: not named(mark), 30)
 
 

@@ -17,9 +17,11 @@ import pytest
 import requests
 
 from recur.data.dataset import Dataset
-from recur.record.attempt import AttemptDir
+from recur.record.attempt import AttemptDir, read_seed_result
 from recur.record.journal import read_events
-from tests.cluster.kit import ROOT, Head, ray_head, script, set_flags, short_folder, wait_for
+from recur.record.report import read_sweep
+from recur.record.result import State
+from tests.cluster.kit import ROOT, Head, answers, ray_head, script, set_flags, short_folder, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
@@ -177,3 +179,13 @@ def log(head: Head, job: str) -> str:
 def stop(head: Head, job: str) -> None:
     """What `ray job stop` sends, without the seconds its start takes."""
     requests.post(f"{head.dashboard}/api/jobs/{job}/stop", timeout=20).raise_for_status()
+
+
+def test_the_results_are_still_there_when_the_head_is_gone(head: Head, out: Path, watched: Watched) -> None:
+    head.end()
+    assert not answers(head.dashboard)
+    assert read_sweep(out / "eight").state is State.SUCCEEDED
+    for seed in SEEDS:
+        result = read_seed_result(out / "eight", int(seed))
+        assert result is not None
+        assert result.state is State.SUCCEEDED

@@ -18,7 +18,15 @@ from recur.errors import DataError, InputError, PlacementError, RecipeError, Sto
 from tests.cluster.kit import WORKERS
 from tests.recipes import TINY, tiny_recipe
 
-SESSION = Session(dashboard="http://none", working_dir="gcs://x", started_here=False, in_job=False, own_token=False, metrics=None)
+SESSION = Session(
+    dashboard="http://none",
+    working_dir="gcs://x",
+    started_here=False,
+    in_job=False,
+    own_token=False,
+    metrics=None,
+    gcs="h:1",
+)
 
 
 @pytest.fixture(scope="module")
