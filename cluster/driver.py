@@ -24,7 +24,7 @@ from recur.record.report import write_sweep
 from recur.record.result import State, SweepResult, summarise
 from recur.record.table import sweep_table
 
-EXIT_OK, EXIT_FAILED, EXIT_SIGNALLED = 0, 1, 128
+EXIT_OK, EXIT_FAILED, EXIT_INPUT, EXIT_SIGNALLED = 0, 1, 2, 128
 
 
 class Interrupt:
@@ -66,7 +66,7 @@ def run_record(order: Order, root: Path) -> int:
         root: the repository.
 
     Returns:
-        The exit code: 0 when every seed SUCCEEDED, 1 when one did not, 128 + signal when it was interrupted.
+        The exit code: `exit_code` of the seeds, or 128 + signal when it was interrupted.
 
     Raises:
         InputError: the user's to mend.
@@ -115,7 +115,7 @@ class _Drive:
         self._report(result, loop.seats)
         if interrupt.signal is not None:
             return EXIT_SIGNALLED + interrupt.signal
-        return EXIT_OK if result.state is State.SUCCEEDED else EXIT_FAILED
+        return exit_code(loop.seats)
 
     def _on_tick(self, seats: Sequence[Seat]) -> None:
         views = [view(self.plan, seat, time.time()) for seat in seats]
@@ -148,6 +148,14 @@ class _Drive:
             lines.append(f"go on with: --resume {self.plan.sweep}")
         for line in [*lines, f"results: {self.plan.root}"]:
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def exit_code(seats: Sequence[Seat]) -> int:
+    """0 when every seed SUCCEEDED; 2 when all that did not were stopped by bad input; else 1."""
+    open_ = [seat for seat in seats if seat.state is not State.SUCCEEDED]
+    if not open_:
+        return EXIT_OK
+    return EXIT_INPUT if all(seat.state is State.FAILED and seat.bad_input for seat in open_) else EXIT_FAILED
 
 
 def loop_complete(seats: Sequence[Seat]) -> bool:

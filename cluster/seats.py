@@ -64,6 +64,7 @@ class Seat:
     result_since: float | None = None
     refused_since: float | None = None
     lost: int = 0
+    bad_input: bool = False
     result: SeedResult | None = None
 
     def outcome(self) -> SeedResult:

@@ -173,7 +173,7 @@ class SweepLoop:
         result, failure, life = read_result(attempt), read_failure(attempt), read_life(attempt, now)
         seat.unknown_since = None if job is not None else (seat.unknown_since or now)
         seat.result_since = None if result is None else (seat.result_since or now)
-        seat.result = result
+        seat.result, seat.bad_input = result, failure is not None and failure.kind == "input"
         return Seen(
             job=job,
             unknown_for_s=now - seat.unknown_since if seat.unknown_since else 0.0,
@@ -190,6 +190,7 @@ class SweepLoop:
         seat.lost += 1
         seat.adopt_from, seat.attempt = seat.attempt, next_attempt(self.plan.root, seat.seed)
         seat.unknown_since = seat.result_since = seat.result = None
+        seat.bad_input = False
         self._to(seat, State.QUEUED)
 
     def _stop(self, seat: Seat) -> None:

@@ -1,0 +1,131 @@
+"""Fan-out on a real Ray: order, names, retries, GPU actors, and errors as they were raised."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+from ray.train import TrainingFailedError
+from ray.train.v2.api.exceptions import WorkerGroupError
+
+from cluster.fanout import RayBackend
+from cluster.train_seed import plain_failure
+from recur.config import ClusterConfig
+from recur.errors import DataError, RecurError
+
+CPU = ClusterConfig(workers=2, gpus_per_worker=0, cpus_per_worker=1, backend="gloo")
+GPU = ClusterConfig(workers=2, gpus_per_worker=1, cpus_per_worker=1, backend="gloo")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_ray() -> Iterator[None]:
+    patch = pytest.MonkeyPatch()
+    patch.setenv("RAY_AUTH_MODE", "disabled")
+    ray.init(address="local", num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+    patch.undo()
+
+
+@dataclass(frozen=True)
+class Item:
+    number: int
+    array: np.ndarray
+    folder: Path | None = None
+
+
+def double(item: Item) -> int:
+    return 2 * item.number + int(item.array[0])
+
+
+def write_into(item: Item) -> bool:
+    return bool(item.array.flags.writeable)
+
+
+def die_once(item: Item) -> int:
+    assert item.folder is not None
+    marker = item.folder / f"tried-{item.number}"
+    if not marker.exists():
+        marker.touch()
+        os._exit(1)
+    return item.number
+
+
+def refuse(item: Item) -> int:
+    if item.number == 3:
+        raise DataError("shard x", "is cut", "fetch it again")
+    return item.number
+
+
+def crash(item: Item) -> int:
+    raise ZeroDivisionError(f"boom {item.number}\nmore")
+
+
+def visible_gpus(item: Item) -> str:
+    return f"{os.getpid()} {os.environ['CUDA_VISIBLE_DEVICES']}"
+
+
+def items(count: int, folder: Path | None = None) -> list[Item]:
+    return [Item(i, np.full(300_000, i), folder) for i in range(count)]
+
+
+def names(count: int) -> list[str]:
+    return [f"work[seed=1 {i}]" for i in range(count)]
+
+
+pytestmark = pytest.mark.ray
+
+
+def test_results_come_back_in_the_order_of_their_items_and_progress_counts_up() -> None:
+    seen: list[int] = []
+    assert RayBackend(CPU).map(double, items(9), names=names(9), progress=seen.append) == [3 * i for i in range(9)]
+    assert seen == list(range(1, 10))
+
+
+def test_no_items_are_no_results() -> None:
+    assert RayBackend(CPU).map(double, [], names=[], progress=lambda _: None) == []
+
+
+def test_what_arrives_through_the_object_store_is_read_only() -> None:
+    assert RayBackend(CPU).map(write_into, items(1), names=names(1), progress=lambda _: None) == [False]
+
+
+def test_an_item_whose_worker_dies_is_run_again(tmp_path: Path) -> None:
+    assert RayBackend(CPU).map(die_once, items(2, tmp_path), names=names(2), progress=lambda _: None) == [0, 1]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_our_own_error_comes_out_as_it_was_raised() -> None:
+    with pytest.raises(DataError) as raised:
+        RayBackend(CPU).map(refuse, items(6), names=names(6), progress=lambda _: None)
+    assert str(raised.value) == "shard x is cut; fetch it again"
+    assert type(raised.value) is DataError
+
+
+def test_another_error_is_one_line_with_the_items_name() -> None:
+    with pytest.raises(RecurError, match=r"work\[seed=1 0\] failed: ZeroDivisionError: boom 0$"):
+        RayBackend(CPU).map(crash, items(1), names=names(1), progress=lambda _: None)
+
+
+def test_device_work_runs_on_one_lasting_actor_a_gpu() -> None:
+    backend = RayBackend(GPU)
+    first = backend.map(visible_gpus, items(4), names=names(4), progress=lambda _: None, on_device=True)
+    again = backend.map(visible_gpus, items(4), names=names(4), progress=lambda _: None, on_device=True)
+    assert len(set(first)) == 2
+    assert {line.split()[1] for line in first} == {"0", "1"}
+    assert again == first
+
+
+def test_of_several_failed_ranks_the_lowest_ones_own_error_is_told() -> None:
+    lost = ConnectionError("gloo: peer closed")
+    error = WorkerGroupError("2 workers failed", {1: lost, 0: DataError("shard x", "is cut", "fetch it")})
+    assert str(plain_failure(error)) == "shard x is cut; fetch it"
+    assert str(plain_failure(WorkerGroupError("1 failed", {1: lost}))) == (
+        "training failed on rank 1: ConnectionError: gloo: peer closed"
+    )
+    assert isinstance(error, TrainingFailedError)
