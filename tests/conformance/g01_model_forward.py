@@ -56,7 +56,7 @@ def _forward_backward(model: GPT, vectors: Vectors, name: str, info: dict[str, A
     seen, handles = _record(model)
     model.zero_grad(set_to_none=True)
     with torch.no_grad():
-        features, logits = model.features(ids), None
+        features = model.features(ids)
     for handle in handles:
         handle.remove()
     logits = model(ids)
@@ -107,7 +107,7 @@ def _ntk(model: GPT, vectors: Vectors, name: str, info: dict[str, Any]) -> list[
     for parameter, size in info.get("grad_norm_per_param", {}).items():
         grad = model.get_parameter(parameter).grad
         mine = 0.0 if grad is None else grad.norm().item()
-        cases.append(within(f"{name}/grad norm {parameter}", mine, size or 0.0, absolute=GRAD_ABS, relative_to_max=2e-4))
+        cases.append(within(f"{name}/grad norm {parameter}", mine, size or 0.0, absolute=GRAD_ABS, relative_to_max=GRAD_REL))
     return cases
 
 
