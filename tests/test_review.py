@@ -93,8 +93,7 @@ def test_3_training_returns_a_named_value_and_so_does_every_public_function() ->
             hint = inspect.signature(function).return_annotation
             assert hint is not inspect.Signature.empty, f"{module.__name__}.{name} has no return type"
             is_bare = re.match(r"tuple\[(?!.*\.\.\.)", str(hint)) is not None
-            pair = str(hint).count(",") == 1 if is_bare else False
-            assert not is_bare or pair, f"{module.__name__}.{name} returns a bare {hint}"
+            assert not is_bare, f"{module.__name__}.{name} returns a bare {hint}"
 
 
 def test_4_pruning_builds_no_list_of_entries() -> None:

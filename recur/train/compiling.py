@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch._dynamo
 from torch import Tensor
 
 RECOMPILE_LIMIT = 64
@@ -17,6 +16,8 @@ RECOMPILE_LIMIT = 64
 
 def configure_compile() -> None:
     """Allow one graph per depth and shape without falling back to eager."""
+    import torch._dynamo  # over a second of imports, which processes that never compile do without
+
     torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
     torch._dynamo.config.fail_on_recompile_limit_hit = True
 

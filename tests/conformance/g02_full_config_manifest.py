@@ -102,16 +102,17 @@ def _initial(vectors: Vectors) -> list[Case]:
     cfg = model_config_from_golden(vectors.info["config"])
     seeds = sorted({s for t in vectors.info["tensors"] for s in t.get("init_stats_by_seed", {})}, key=int)
     cases: list[Case] = []
-    for seed in seeds[:1]:
+    for seed in seeds:
         state = build_model(cfg, seed=int(seed), precision="fp32").state_dict()
         for t in vectors.info["tensors"]:
-            cases += _stats(t, state[t["name"]], t["init_stats_by_seed"][seed])
+            cases += _stats(t, state[t["name"]], seed)
     return cases
 
 
-def _stats(entry: dict[str, Any], tensor: Tensor, golden: dict[str, float]) -> list[Case]:
+def _stats(entry: dict[str, Any], tensor: Tensor, seed: str) -> list[Case]:
     """1e-6 relative as the group says; orthogonal tensors also carry their QR back-end's rounding (see group 15)."""
     name, absolute = entry["name"], 5e-6 if "orthogonal" in entry["init"] else 1e-8
+    golden: dict[str, float] = entry["init_stats_by_seed"][seed]
     wide = tensor.double()
     mine = {
         "mean": wide.mean().item(),
@@ -119,7 +120,7 @@ def _stats(entry: dict[str, Any], tensor: Tensor, golden: dict[str, float]) -> l
         "absmax": wide.abs().max().item(),
     }
     return [
-        within(f"init {key} {name}", mine[key], value, absolute=absolute, relative_to_max=1e-6)
+        within(f"init seed {seed} {key} {name}", mine[key], value, absolute=absolute, relative_to_max=1e-6)
         for key, value in golden.items()
         if key in mine
     ]
