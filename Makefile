@@ -1,5 +1,6 @@
 # Everything goes through `make setup`, which makes .venv from pyproject.toml and constraints.txt once.
-#   make record                    the main job on the embedded default: three seeds, table, plots
+#   make record                    the main job: three seeds, table, plots; without GPUs on embedded text, with the faithful
+#                                  profile of that size beside ours
 #   make test                      all tests
 #   TORCH_INDEX=URL make setup     take torch from another index, e.g. https://download.pytorch.org/whl/cpu
 PYTHON ?= python3
@@ -22,7 +23,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	touch $@
 
 record: setup
-	$(PY) jobs/record.py $(ARGS)
+	$(PY) jobs/record.py --beside auto $(ARGS)
 
 test: setup
 	RAY_AUTH_MODE=disabled RAY_USAGE_STATS_ENABLED=0 $(PY) -m pytest $(ARGS)

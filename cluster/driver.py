@@ -5,20 +5,23 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
 
 from cluster import session as ray_session
+from cluster.beside import check_beside, prepare_beside
 from cluster.job_client import RayJobs
 from cluster.request import Order, Prepared, check_order, prepare_sweep
 from cluster.seats import Seat, resume_seats
 from cluster.storage import sole_driver
 from cluster.sweep import LOG_FILE, SweepLoop
 from cluster.telemetry import Display, Gauges, terminal_display, view
+from recur.record.beside import beside_table
 from recur.record.plots import read_histories, write_plots
 from recur.record.report import write_sweep
 from recur.record.result import State, SweepResult, summarise
@@ -58,21 +61,35 @@ class Interrupt:
         self._wake.set()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """What is left of a driven sweep: its exit code, its result, and whether a resume would run nothing."""
+
+    code: int
+    result: SweepResult
+    complete: bool
+
+
+Drive = Callable[[Prepared, Interrupt, str], Ended]
+"""Drives one sweep to its end; the text says how to go on with it."""
+
+
 def run_record(order: Order, root: Path) -> int:
-    """Run a sweep to its end and report it.
+    """Run a sweep to its end and report it; with ``order.beside`` another one after it, and both beside each other.
 
     Args:
         order: what the user asked for.
         root: the repository.
 
     Returns:
-        The exit code: `exit_code` of the seeds, or 128 + signal when it was interrupted.
+        The exit code: `exit_code` of the seeds, or 128 + signal when it was interrupted; the worse one of two sweeps.
 
     Raises:
         InputError: the user's to mend.
         RecurError: the sweep could not be run.
     """
     checked, console = check_order(order), Console()
+    check_beside(checked)
 
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -81,41 +98,67 @@ def run_record(order: Order, root: Path) -> int:
     try:
         how = "started here" if session.started_here else "joined"
         say(f"ray {how}: dashboard {session.dashboard}, metrics {session.metrics}")
-        prepared = prepare_sweep(checked, session, say)
-        with sole_driver(prepared.plan.root):
-            return _Drive(prepared, session, console).run()
+        first = prepare_sweep(checked, session, say)
+        second = prepare_beside(checked, first, session, say)
+        go_on = f"--resume {first.plan.sweep}" + (f" --beside {order.beside}" if second else "")
+
+        def drive(prepared: Prepared, interrupt: Interrupt, go_on: str) -> Ended:
+            return _Drive(prepared, session, console, go_on).run(interrupt)
+
+        return run_sweeps([first, second] if second else [first], drive, console, go_on)
     finally:
         ray_session.leave(session)
+
+
+def run_sweeps(sweeps: Sequence[Prepared], drive: Drive, console: Console, go_on: str) -> int:
+    """Drive the sweeps one after the other, until all have ended or a signal comes; with two, print them side by side.
+
+    Returns:
+        The worst of their exit codes.
+    """
+    ended: list[Ended] = []
+    interrupt = Interrupt()
+    with ExitStack() as held:
+        for prepared in sweeps:
+            held.enter_context(sole_driver(prepared.plan.root))
+        held.enter_context(interrupt.watching())
+        for prepared in sweeps:
+            if interrupt.signal is None:
+                if len(sweeps) > 1:
+                    console.print(f"sweep {prepared.plan.sweep} begins", highlight=False, markup=False)
+                ended.append(drive(prepared, interrupt, go_on))
+    if len(ended) < len(sweeps) and all(one.complete for one in ended):
+        console.print(f"go on with: {go_on}", highlight=False, markup=False)
+    if len(ended) == 2:
+        console.print(beside_table(ended[0].result, ended[1].result))
+    codes = [one.code for one in ended]
+    return worst_code(codes if interrupt.signal is None else [*codes, EXIT_SIGNALLED + interrupt.signal])
 
 
 class _Drive:
     """One sweep on a joined cluster, from the first job to the table."""
 
-    def __init__(self, prepared: Prepared, session: ray_session.Session, console: Console) -> None:
-        self.prepared, self.plan, self.console = prepared, prepared.plan, console
+    def __init__(self, prepared: Prepared, session: ray_session.Session, console: Console, go_on: str) -> None:
+        self.prepared, self.plan, self.console, self.go_on = prepared, prepared.plan, console, go_on
         self.jobs = RayJobs(session.dashboard)
         self.displays: list[Display] = [Gauges(self.plan.sweep), terminal_display(console)]
         self.saved = 0
 
-    def run(self) -> int:
-        """The whole sweep; returns the exit code."""
+    def run(self, interrupt: Interrupt) -> Ended:
+        """The whole sweep, while ``interrupt`` watches for signals."""
         seats = resume_seats(self.plan, self.jobs) if self.prepared.resuming else None
         loop = SweepLoop(self.plan, self.jobs, clock=time.time, on_tick=self._on_tick, seats=seats)
-        interrupt = Interrupt()
-        with interrupt.watching():
-            try:
-                loop.run(interrupt.sleep, cancelled=lambda: interrupt.signal is not None)
-            finally:
-                if not loop.done:
-                    loop.cancel()
-                for display in self.displays:
-                    display.close()
-            result = self._save(loop.seats)
-            write_plots(self.plan.root, result, read_histories(self.plan.root, result))
+        try:
+            loop.run(interrupt.sleep, cancelled=lambda: interrupt.signal is not None)
+        finally:
+            if not loop.done:
+                loop.cancel()
+            for display in self.displays:
+                display.close()
+        result = self._save(loop.seats)
+        write_plots(self.plan.root, result, read_histories(self.plan.root, result))
         self._report(result, loop.seats)
-        if interrupt.signal is not None:
-            return EXIT_SIGNALLED + interrupt.signal
-        return exit_code(loop.seats)
+        return Ended(code=exit_code(loop.seats), result=result, complete=loop_complete(loop.seats))
 
     def _on_tick(self, seats: Sequence[Seat]) -> None:
         views = [view(self.plan, seat, time.time()) for seat in seats]
@@ -145,7 +188,7 @@ class _Drive:
         if self.plan.template.note:
             lines.append(f"note: {self.plan.template.note}")
         if not loop_complete(seats):
-            lines.append(f"go on with: --resume {self.plan.sweep}")
+            lines.append(f"go on with: {self.go_on}")
         for line in [*lines, f"results: {self.plan.root}"]:
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -156,6 +199,11 @@ def exit_code(seats: Sequence[Seat]) -> int:
     if not open_:
         return EXIT_OK
     return EXIT_INPUT if all(seat.state is State.FAILED and seat.bad_input for seat in open_) else EXIT_FAILED
+
+
+def worst_code(codes: Sequence[int]) -> int:
+    """The worst of several exit codes: a signal, then a failed run, then bad input, then none."""
+    return max(codes, key=lambda code: (code >= EXIT_SIGNALLED, code == EXIT_FAILED, code), default=EXIT_OK)
 
 
 def loop_complete(seats: Sequence[Seat]) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.job_client import job_id
-from cluster.resources import Choice, alive_nodes, choose_profile, placement_note, seed_slots
+from cluster.resources import Choice, alive_nodes, choose_profile, placement_note, seed_slots, with_world
 from cluster.seats import SweepPlan
 from cluster.session import Session, in_ray_job
 from cluster.storage import absolute_out, check_room, check_shared, check_writable
@@ -22,7 +22,7 @@ from recur.config import Recipe
 from recur.data.corpus import prepare
 from recur.data.dataset import Dataset, check_lengths, load_dataset
 from recur.errors import DataError, InputError, RecipeError, StorageError
-from recur.recipe import fingerprint, load_recipe, recipe_from_json, recipe_to_json
+from recur.recipe import fingerprint, load_recipe, override, recipe_from_json, recipe_to_json
 from recur.record.atomic import read_json, write_json_atomic
 from recur.seedspec import SeedSpec
 
@@ -50,6 +50,7 @@ class Order:
     address: str | None = None
     resume: str | None = None
     sweep: str | None = None
+    beside: str | None = None
 
     @property
     def all_overrides(self) -> tuple[str, ...]:
@@ -83,7 +84,7 @@ def check_order(order: Order) -> Checked:
     Raises:
         InputError: the first thing that is wrong.
     """
-    recipe = None if order.profile == AUTO else load_recipe(_profile(order.profile), order.all_overrides)
+    recipe = None if order.profile == AUTO else load_recipe(named_profile(order.profile), order.all_overrides)
     check_seeds(order.seeds or DEFAULT_SEEDS)
     out = absolute_out(order.out, Path.home(), in_job=in_ray_job())
     for name in (order.sweep, order.resume):
@@ -181,7 +182,7 @@ def _recipe(checked: Checked, choice: Choice | None, say: Say) -> Recipe:
         recipe = load_recipe(choice.profile, (*choice.overrides, *order.all_overrides))
         say(f"profile auto -> {choice.profile}: {choice.why}")
     else:
-        recipe = checked.recipe or load_recipe(_profile(order.profile), order.all_overrides)
+        recipe = checked.recipe or load_recipe(named_profile(order.profile), order.all_overrides)
     return recipe
 
 
@@ -248,7 +249,8 @@ def _read_stored(out: Path, order: Order) -> dict[str, Any]:
     return found
 
 
-def _profile(name: str) -> str | Path:
+def named_profile(name: str) -> str | Path:
+    """The value of ``--profile`` as `load_recipe` takes it."""
     return Path(name).expanduser() if name.endswith(".toml") else name
 
 
@@ -273,7 +275,8 @@ def alone(order: Order, say: Say) -> Alone:
         InputError: the user's to mend.
     """
     checked = check_order(order)
-    recipe = load_recipe(_profile(order.profile), (*order.all_overrides, "cluster.workers=1"))
+    whole = load_recipe(named_profile(order.profile), order.all_overrides)
+    recipe = override(whole, with_world(whole, 1))
     seed = _seeds(checked)[0]
     check_room(checked.out, recipe, 1)
     dataset = _dataset(checked, recipe, say)

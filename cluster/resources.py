@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from recur.config import ClusterConfig, Recipe
 from recur.errors import PlacementError
+from recur.recipe import load_recipe
 
 RECORD_GPUS = 8
 """GPUs of one node in the record's placement."""
 AUTO_WORLDS = (8, 4, 2, 1)
 """World sizes that divide the record's eight micro-batches."""
-RECORD_PROFILE, CPU_PROFILE = "record_1421", "smoke"
+RECORD_PROFILE, CPU_PROFILE = "recur", "smoke_recur"
 NOT_A_RECORD = "not a record placement"
 MAX_CPUS_PER_WORKER = 4
 
@@ -63,13 +64,12 @@ def alive_nodes() -> list[Node]:
 
 
 def choose_profile(nodes: Sequence[Node]) -> Choice:
-    """The profile for these nodes: the record where a node has GPUs, else the CPU smoke run."""
-    best = max(nodes, key=lambda node: (node.gpus, node.cpus), default=Node(name="none", cpus=0, gpus=0))
-    world = next((n for n in AUTO_WORLDS if n <= best.gpus), 0)
+    """The profile for these nodes: our record recipe where a node has GPUs, else its small form for CPUs."""
+    best = _best(nodes)
+    world = _world(best)
     if world == 0:
         return Choice(profile=CPU_PROFILE, overrides=(), why=f"no node has a GPU (largest: {best.cpus:g} CPUs)")
-    cpus = max(1, min(MAX_CPUS_PER_WORKER, int(best.cpus) // world))
-    overrides = (f"cluster.workers={world}", f"cluster.cpus_per_worker={cpus}")
+    overrides = fitted(load_recipe(RECORD_PROFILE), nodes)
     has = f"node {best.name} has {best.gpus:g} GPUs"
     if world == RECORD_GPUS:
         return Choice(profile=RECORD_PROFILE, overrides=overrides, why=has)
@@ -77,10 +77,39 @@ def choose_profile(nodes: Sequence[Node]) -> Choice:
     return Choice(profile=RECORD_PROFILE, overrides=overrides, why=why, note=NOT_A_RECORD)
 
 
+def fitted(recipe: Recipe, nodes: Sequence[Node]) -> tuple[str, ...]:
+    """``a.b=v`` that fit a recipe for GPUs to the node with most of them; none where it needs no GPU or there is none."""
+    best = _best(nodes)
+    world = _world(best)
+    if world == 0 or recipe.cluster.gpus_per_worker == 0:
+        return ()
+    cpus = max(1, min(MAX_CPUS_PER_WORKER, int(best.cpus) // world))
+    return (*with_world(recipe, world), f"cluster.cpus_per_worker={cpus}")
+
+
+def with_world(recipe: Recipe, world: int) -> tuple[str, ...]:
+    """``a.b=v`` that give a recipe another world size and keep the total of calibration, which is counted for each rank."""
+    size, quantize = f"cluster.workers={world}", recipe.quantize
+    if world == recipe.cluster.workers or quantize.hessian_ranks != "all":
+        return (size,)
+    counts = {"calibration_batches": quantize.calibration_batches, "fisher_batches": quantize.fisher_batches}
+    each = {name: -(-count * recipe.cluster.workers // world) for name, count in counts.items() if count}
+    return (size, *(f"quantize.{name}={count}" for name, count in each.items()))
+
+
+def _best(nodes: Sequence[Node]) -> Node:
+    return max(nodes, key=lambda node: (node.gpus, node.cpus), default=Node(name="none", cpus=0, gpus=0))
+
+
+def _world(node: Node) -> int:
+    return next((n for n in AUTO_WORLDS if n <= node.gpus), 0)
+
+
 def placement_note(recipe: Recipe) -> str:
-    """What is odd about a recipe's placement: a record profile on other than eight GPUs."""
+    """What is odd about a recipe's placement: one of the record's track on other than eight GPUs."""
     gpus = recipe.cluster.workers * recipe.cluster.gpus_per_worker
-    return NOT_A_RECORD if recipe.profile.startswith("record") and gpus != RECORD_GPUS else ""
+    of_the_track = recipe.profile == RECORD_PROFILE or recipe.profile.startswith("record")
+    return NOT_A_RECORD if of_the_track and gpus != RECORD_GPUS else ""
 
 
 def seed_slots(cfg: ClusterConfig, nodes: Sequence[Node]) -> int:

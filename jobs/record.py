@@ -35,6 +35,7 @@ def record(
     address: Annotated[str | None, typer.Option(help="host:port of a running Ray head; default: start a local Ray.")] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with this interrupted sweep.")] = None,
     sweep: Annotated[str | None, typer.Option(help="Name of the sweep; default: profile and time.")] = None,
+    beside: Annotated[str | None, typer.Option(help="Then run this profile too and compare: auto, NAME or FILE.toml.")] = None,
 ) -> None:
     """Run a recipe for several seeds, one Ray job a seed, and report bits per byte and bytes."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
@@ -49,6 +50,7 @@ def record(
         address=address,
         resume=resume,
         sweep=sweep,
+        beside=beside,
     )
     raise typer.Exit(run_record(order, ROOT))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recur.components import component
+from recur.components import check_component
 from recur.config import Recipe
 from recur.errors import RecipeError
 
@@ -140,10 +140,22 @@ def _check_clock(recipe: Recipe) -> None:
 
 
 def _check_components(recipe: Recipe) -> None:
-    component("recur.model.blocks", recipe.model.block)
-    component("recur.model.skips", recipe.model.skip)
-    component("recur.optim.matrix", recipe.optim.matrix)
-    component("recur.quantize.matrix", recipe.quantize.matrix)
-    component("recur.quantize.fitting", recipe.artifact.fit)
+    check_component("recur.model.blocks", recipe.model.block)
+    check_component("recur.model.skips", recipe.model.skip)
+    check_component("recur.optim.matrix", recipe.optim.matrix)
+    check_component("recur.quantize.matrix", recipe.quantize.matrix)
+    check_component("recur.quantize.rules", recipe.quantize.scale_rule)
+    check_component("recur.pipeline.fitting", recipe.artifact.fit)
     for mode in recipe.evaluate.modes:
-        component("recur.evaluate.modes", mode)
+        check_component("recur.evaluate.modes", mode)
+    _check_fit(recipe)
+
+
+def _check_fit(recipe: Recipe) -> None:
+    q, ours = recipe.quantize, recipe.artifact.fit == "solve"
+    _require(
+        not ours or q.scale_rule != "slope" or q.fisher_batches > 0,
+        f"quantize.fisher_batches={q.fisher_batches}",
+        "must be positive for quantize.scale_rule=slope",
+        "use 4, or another rule",
+    )

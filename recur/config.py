@@ -50,6 +50,8 @@ class ModelConfig:
     parallel_from_layer: NonNegative = 7
     block: str = "transformer"
     skip: str = "gated"
+    dead_skips: bool = False
+    """Reference defect: once the lanes have split, skips are blended into a stream that nothing reads (REFERENCE 4.5)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +122,22 @@ class QuantizeConfig:
     candidate_error: Literal["mse", "hessian"] = "hessian"
     scale_floor: bool = False
     """Reference defect: scales never below 1/31 (int6) and 1/127 (int8)."""
+    floor_clip: Positive = 1.0
+    """Clip value that the int6 floor stands for; 1.0 is the reference's, 1/31 as a step."""
     unrounded_table_scale: bool = False
     """Reference defect: int8 codes computed with the float32 scale, decoded with the float16 one."""
     passthrough_numel: NonNegative = 65536
+    fisher_batches: NonNegative = 0
+    """Micro-batches of a rank whose output-gradient moments are summed in calibration; 0 = none, tables get no Hessian."""
+    scale_rule: str = "slope"
+    """How `artifact.fit = "solve"` shapes the steps, up to its one global multiplier: a component of recur.quantize.rules."""
+    slope_exponent: Fraction = 0.75
+    """p of step ~ (G D)^(-p/2) sigma^(1-p): 1 = equal slope, 0 = steps proportional to the spread."""
+    step_layout: Literal["matrix", "row", "row_column"] = "row_column"
+    attention_clip: Positive = 13.0
+    mlp_clip: Positive = 12.0
+    table_clip: Positive = 20.0
+    """Clips of the rule sdclip in standard deviations, per role (PR #1586, #1394)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +151,8 @@ class ArtifactConfig:
     compressor: Literal["brotli", "lzma"] = "brotli"
     shuffle_stride: NonNegative = 2
     fit: str = "prune"
+    fill_frac: Annotated[float, Gt(0), Lt(1)] = 0.9995
+    """`fit = "solve"` ends with total bytes in [fill_frac * cap_bytes, cap_bytes - 1]."""
     prune_rule: Literal["ties"] = "ties"
     prune_factor: Count = 8
 

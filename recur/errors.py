@@ -50,3 +50,7 @@ class ArtifactError(InputError):
 
 class BudgetUnreachable(RecurError):
     """The artifact cannot be brought under the byte cap."""
+
+
+class QuantizationError(RecurError):
+    """A weight or its Hessian that cannot be quantized: not finite, or not positive definite even damped."""

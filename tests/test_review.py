@@ -24,6 +24,7 @@ from recur.config import ArtifactConfig
 from recur.quantize.fitting.prune import FitResult, fit
 from recur.quantize.prune import candidate_count, prune
 from recur.quantize.tensors import QuantizedModel
+from recur.record.beside import plain_beside
 from recur.record.known import known_records
 from recur.record.report import read_results, read_sweep, write_sweep
 from recur.record.result import Scores, SeedResult, State, SweepResult, summarise
@@ -150,4 +151,5 @@ def test_8_numbers_in_the_readme_come_from_the_stored_sample() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     block = readme.split("<!-- sample:begin -->")[1].split("<!-- sample:end -->")[0]
     table = block.split("```text\n")[1].split("```")[0]
-    assert table == plain_table(read_sweep(ROOT / "docs" / "sample")).rstrip() + "\n"
+    first, other = (read_sweep(ROOT / "docs" / "sample" / part) for part in (".", "beside"))
+    assert table == f"{plain_table(first).rstrip()}\n\n{plain_beside(first, other).rstrip()}\n"

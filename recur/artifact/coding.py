@@ -83,13 +83,18 @@ def decompress(blob: bytes, compressor: str, *, max_bytes: int) -> bytes:
         ArtifactError: damaged, truncated, followed by other data, of another compressor, or above ``max_bytes``.
     """
     if compressor == "brotli":
-        return unshuffle(_unbrotli(blob, max_bytes))
+        return unshuffle(unbrotli(blob, max_bytes))
     if compressor == "lzma":
-        return unshuffle(_unlzma(blob, max_bytes))
+        return unshuffle(unlzma(blob, lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=LZMA_MEMORY_BYTES), max_bytes))
     raise _unknown(compressor)
 
 
-def _unbrotli(blob: bytes, max_bytes: int) -> bytes:
+def unbrotli(blob: bytes, max_bytes: int) -> bytes:
+    """Decompress one whole brotli stream; memory stays within ``max_bytes``, a chunk and the stream's window (16 MiB).
+
+    Raises:
+        ArtifactError: damaged, truncated, followed by other data, or above ``max_bytes``.
+    """
     decoder, out, pending = brotli.Decompressor(), bytearray(), blob
     try:
         while not decoder.is_finished():
@@ -104,21 +109,25 @@ def _unbrotli(blob: bytes, max_bytes: int) -> bytes:
     return bytes(out)
 
 
-def _unlzma(blob: bytes, max_bytes: int) -> bytes:
+def unlzma(blob: bytes, decoder: lzma.LZMADecompressor, max_bytes: int) -> bytes:
+    """Decompress one whole xz or raw LZMA stream with a fresh ``decoder``, which bounds its own memory.
+
+    Raises:
+        ArtifactError: as `unbrotli`.
+    """
     out, pending = bytearray(), blob
     try:
-        decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=LZMA_MEMORY_BYTES)
         while not decoder.eof:
             piece = decoder.decompress(pending, max_length=_CHUNK_BYTES)
             out += piece
             _check_size(len(out), max_bytes)
             if not piece and not decoder.eof:
-                raise _damaged("xz", "it is truncated")
+                raise _damaged("lzma", "it is truncated")
             pending = b""
     except lzma.LZMAError as e:
-        raise _damaged("xz", str(e)) from e
+        raise _damaged("lzma", str(e)) from e
     if decoder.unused_data:
-        raise _damaged("xz", f"{len(decoder.unused_data)} bytes follow it")
+        raise _damaged("lzma", f"{len(decoder.unused_data)} bytes follow it")
     return bytes(out)
 
 

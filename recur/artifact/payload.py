@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from recur.errors import ArtifactError
-from recur.quantize.tensors import CODES, SCALE, Meta, QuantizedModel
+from recur.quantize.tensors import Meta, QuantizedModel
 
 _REMEDY = "copy the artifact again from where it was written"
 _ZIP_ERRORS = (
@@ -142,12 +142,6 @@ def _checked_meta(found: object) -> dict[str, Meta]:
             raise _bad(f"has metadata of an unknown kind: {str(key)[:80]!r}: {str(value)[:80]!r}")
         meta[key] = value
     return meta
-
-
-def missing_entries(model: QuantizedModel) -> list[str]:
-    """Entries that the metadata promises and the container lacks."""
-    wanted = [n + part for n in model.meta for part in ((CODES, SCALE) if model.kind(n) else ("",))]
-    return [name for name in wanted if name not in model.entries]
 
 
 def _bad(rule: str) -> ArtifactError:

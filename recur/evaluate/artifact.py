@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from recur.artifact.reference import decode_state, load_artifact
+from recur.artifact.decode import decode_state
+from recur.artifact.reading import load_artifact
 from recur.config import Recipe
 from recur.errors import RecipeError
 from recur.model.build import apply_precision

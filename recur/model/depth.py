@@ -1,7 +1,8 @@
 """Which block runs when: depth recurrence, U-Net skips and the point where the stream splits into two lanes.
 
 Source: REFERENCE 4.4, 4.5. The plan is data, so that a test can compare it with the published table and the model can
-hold both plans (recurrence off and on) at once.
+hold both plans (recurrence off and on) at once. Deviation (default): a skip whose turn comes after the split goes into
+the attention lane (openai/parameter-golf PR #1529); ``dead_skips`` is the reference, where it reaches nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class DecoderStep:
     """One decoder position.
 
     ``skip_row`` is the row of the skip weights blended in before it (None: no skip); ``skip_from`` the virtual index
-    whose output is popped; ``skip_has_effect`` is False once the lanes have split and nothing reads the blended stream.
+    whose output is popped. It is blended into the single stream where there is one before this step (also where this
+    step splits it), else into the attention lane; ``skip_has_effect`` is False where the recipe drops it instead.
     """
 
     layer: int
@@ -86,7 +88,7 @@ def depth_plan(cfg: ModelConfig, *, recurrence: bool) -> DepthPlan:
     for position, layer in enumerate(order[len(encoder) :]):
         row = position if stack and position < rows else None
         came_from = stack.pop() if row is not None else None
-        effect = row is not None and not lanes
+        effect = row is not None and not (lanes and cfg.dead_skips)
         lanes = lanes or (has_lanes(cfg) and layer >= cfg.parallel_from_layer)
         steps.append(DecoderStep(layer=layer, skip_row=row, skip_from=came_from, skip_has_effect=effect, lanes=lanes))
     return DepthPlan(encoder=encoder, decoder=tuple(steps))

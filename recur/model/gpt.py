@@ -104,7 +104,12 @@ class GPT(nn.Module):
         lanes: Lanes | None = None
         for step in self.plans[self.recurrence_active].decoder:
             if step.skip_has_effect and step.skip_row is not None and step.skip_from is not None:
-                x = self._blend_skip(x, outputs[step.skip_from], step.skip_row, skips)
+                reads = x if lanes is None else lanes.attention
+                blended = self._blend_skip(reads, outputs[step.skip_from], step.skip_row, skips)
+                if lanes is None:
+                    x = blended
+                else:
+                    lanes = Lanes(attention=blended, mlp=lanes.mlp)
             block = cast(BlockLike, self.blocks[step.layer])
             if step.lanes:
                 lanes = block.lanes(lanes or Lanes(x, x), x0, values.get(step.layer), rotation)
@@ -115,13 +120,20 @@ class GPT(nn.Module):
         merge = self.lane_merge.to(x.dtype)
         return merge * lanes.attention + (1 - merge) * lanes.mlp
 
-    def forward(self, ids_BT: Tensor) -> Tensor:
-        """Soft-capped logits [B, T, V] in the compute dtype."""
+    def hidden(self, ids_BT: Tensor) -> Tensor:
+        """The head's input [B, T, E]: the final norm of the features, projected to the table's width where that differs."""
         x = norm(self.features(ids_BT))
-        x = x if self.head_proj is None else self.head_proj(x)
-        z = F.linear(x, self.tok_emb.weight.to(x.dtype)) if self.lm_head is None else self.lm_head(x)
+        return x if self.head_proj is None else self.head_proj(x)
+
+    def readout(self, x_BTE: Tensor) -> Tensor:
+        """Soft-capped logits [B, T, V] of the head's input, in its dtype."""
+        z = F.linear(x_BTE, self.tok_emb.weight.to(x_BTE.dtype)) if self.lm_head is None else self.lm_head(x_BTE)
         cap = self.cfg.logit_softcap
         return cap * torch.tanh(z / cap)
+
+    def forward(self, ids_BT: Tensor) -> Tensor:
+        """Soft-capped logits [B, T, V] in the compute dtype."""
+        return self.readout(self.hidden(ids_BT))
 
     def score(self, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
         """Negative log-likelihood of every target in nats, float32 [B, T]."""

@@ -1,4 +1,4 @@
-"""Quantize and fit as independent items, and the quantized model as files between the two phases.
+"""The reference's quantize and prune as independent items, and the quantized model as files between the two phases.
 
 The file of a quantized model is safetensors plus the JSON of its order and metadata; no pickle.
 """
@@ -14,9 +14,10 @@ import safetensors.torch
 from torch import Tensor
 
 from recur.artifact.reference import write_container
-from recur.components import component
 from recur.config import ArtifactConfig, QuantizeConfig
 from recur.errors import ArtifactError, BudgetUnreachable
+from recur.pipeline.work import Fitted
+from recur.quantize.fitting.prune import fit
 from recur.quantize.plan import QuantizedModel, TensorJob, TensorResult, plan_model, run_job
 from recur.record.atomic import read_json, write_bytes_atomic, write_json_atomic
 from recur.train.checkpoint import Trained
@@ -52,15 +53,6 @@ class FitItem:
     cfg: ArtifactConfig
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fitted:
-    """The container's bytes and the numbers of the fit; no bytes when the cap cannot be reached."""
-
-    blob: bytes
-    numbers: dict[str, int]
-    unreachable: str | None = None
-
-
 def quantize_items(trained: Trained, cfg: QuantizeConfig) -> QuantizeItems:
     """The items of a trained model: quantized tensors to fan out, the passed-through ones in place."""
     hessians = trained.hessians.mean()
@@ -79,14 +71,14 @@ def quantize_item(item: QuantizeItem) -> TensorResult:
 
 
 def fit_item(item: FitItem) -> Fitted:
-    """Bring a quantized model under its cap by the recipe's component."""
+    """Bring a quantized model under its cap by pruning."""
     model = load_quantized(item.folder)
     try:
-        result = component("recur.quantize.fitting", item.cfg.fit).fit(model, item.cfg, write_container)
+        result = fit(model, item.cfg, write_container)
     except BudgetUnreachable as error:
-        return Fitted(blob=b"", numbers={}, unreachable=str(error))
+        return Fitted(blob=b"", unreachable=str(error))
     numbers = ("unpruned_bytes", "excess_bytes", "pruned", "candidates", "passes")
-    return Fitted(blob=result.blob, numbers={name: int(getattr(result, name)) for name in numbers})
+    return Fitted(blob=result.blob, fields={name: int(getattr(result, name)) for name in numbers})
 
 
 def save_quantized(folder: Path, model: QuantizedModel) -> None:

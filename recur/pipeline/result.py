@@ -31,6 +31,7 @@ def seed_result(spec: SeedSpec, attempt: AttemptDir) -> SeedResult:
         "code_bytes_source": spec.recipe.artifact.code_bytes_source,
         "cap_bytes": spec.recipe.artifact.cap_bytes,
         "placement": train["placement"],
+        "quantized": _fields(attempt, Phase.QUANTIZE)["methods"],
     }
     last = {"last_step": summary["last_step_bpb"]}, {"last_step": summary["last_step_loss"]}
     if "unreachable" in fit:

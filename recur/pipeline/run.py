@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 from recur.artifact.reference import save_artifact
+from recur.components import component
 from recur.errors import ArtifactError, RecurError
 from recur.evaluate.bpb import Score
 from recur.pipeline.backend import Backend
-from recur.pipeline.quantizing import QUANTIZED, FitItem, fit_item, quantize_item, quantize_items, save_quantized
 from recur.pipeline.result import seed_result
 from recur.pipeline.scoring import (
     ARTIFACT_FILE,
@@ -30,14 +31,14 @@ from recur.pipeline.scoring import (
     score_probe,
     shares,
 )
-from recur.quantize.plan import assemble
+from recur.pipeline.work import Work
 from recur.record.atomic import sha256_of, write_json_atomic
 from recur.record.attempt import Heartbeat
 from recur.record.codec import to_json
 from recur.record.journal import read_events
 from recur.record.result import Phase, SeedResult
 from recur.seedspec import SPEC_FILE, SeedSpec, save_spec
-from recur.train.checkpoint import PAYLOADS, load_summary, load_trained
+from recur.train.checkpoint import load_summary, load_trained, payloads
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -114,7 +115,7 @@ class SeedRun:
             placement |= {"note": self.spec.note} if self.spec.note else {}
             self._stamp_training(summary.train_s, summary.data_read_s)
             fields = {"placement": placement, "summary": to_json(summary)}
-            self.attempt.write_record(Phase.TRAIN, fields, PAYLOADS)
+            self.attempt.write_record(Phase.TRAIN, fields, payloads(self.folder))
         if not self.attempt.finished(Phase.CALIBRATE):
             trained = load_trained(self.folder)
             fields = {"batches": trained.hessians.batches, "matrices": len(trained.hessians.sums)}
@@ -132,30 +133,33 @@ class SeedRun:
         micro = cfg.train.batch_tokens // cfg.train.micro_batches
         ranks = cfg.cluster.workers if cfg.quantize.hessian_ranks == "all" else 1
         self.attempt.append_interval("train", 0, steps * cfg.train.batch_tokens)
-        self.attempt.append_interval("calibrate", 0, cfg.quantize.calibration_batches * micro * ranks)
+        batches = max(cfg.quantize.calibration_batches, cfg.quantize.fisher_batches)
+        self.attempt.append_interval("calibrate", 0, batches * micro * ranks)
 
     def _quantize(self) -> None:
-        items = quantize_items(load_trained(self.folder), self.recipe.quantize)
-        names = [f"gptq[seed={self.spec.seed} {item.job.name}]" for item in items.fanned]
-        results = self._map(quantize_item, items.fanned, names)
-        model = assemble([*results, *map(quantize_item, items.trivial)])
-        save_quantized(self.folder, model)
-        self._record(Phase.QUANTIZE, {"methods": model.methods()}, QUANTIZED)
+        left = self._fitting.quantize(self._work)
+        self._record(Phase.QUANTIZE, left.fields, left.payloads)
 
     def _fit(self) -> None:
-        cfg = self.recipe.artifact
-        name = f"fit[seed={self.spec.seed} {cfg.fit}]"
-        fitted = self._map(fit_item, [FitItem(folder=self.folder, cfg=cfg)], [name])[0]
+        fitted = self._fitting.fit(self._work)
         if fitted.unreachable is not None:
             self._record(Phase.FIT, {"unreachable": fitted.unreachable}, ())
             return
         save_artifact(self.folder / ARTIFACT_FILE, fitted.blob)
         fields = {
-            **fitted.numbers,
+            **fitted.fields,
             "model_bytes": len(fitted.blob),
             "model_sha256": hashlib.sha256(fitted.blob).hexdigest(),
         }
         self._record(Phase.FIT, fields, (ARTIFACT_FILE,))
+
+    @property
+    def _fitting(self) -> ModuleType:
+        return component("recur.pipeline.fitting", self.recipe.artifact.fit)
+
+    @property
+    def _work(self) -> Work:
+        return Work(folder=self.folder, recipe=self.recipe, seed=self.spec.seed, map=self._map, say=self.attempt.append_event)
 
     def _evaluate(self) -> None:
         """Diagnostics first; then what makes the final number, alone on the evaluation clock."""

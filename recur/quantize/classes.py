@@ -1,6 +1,6 @@
 """Which tensor is stored how, decided by name, shape and type.
 
-Source: REFERENCE 8.1 (first match wins) and 8.4 (which layers get a Hessian). The size threshold is
+Source: REFERENCE 8.1 (first match wins) and 8.4 (which layers get a Hessian; ours give the tables one too). The size threshold is
 `QuantizeConfig.passthrough_numel` (65 536 in the reference).
 """
 
@@ -14,6 +14,9 @@ import torch
 
 from recur.config import QuantizeConfig
 from recur.model.build import is_control
+
+TOKEN_TABLE, VALUE_TABLE, HEAD = "tok_emb.weight", "ve_shared.embed.weight", "lm_head.weight"
+"""The embedding tables, and the head where it is a layer of its own; else the token table is the head."""
 
 
 class Category(StrEnum):
@@ -67,5 +70,20 @@ def tensor_class(name: str, shape: Sequence[int], dtype: torch.dtype, cfg: Quant
 
 
 def hessian_names(shapes: Mapping[str, Sequence[int]], cfg: QuantizeConfig) -> list[str]:
-    """Parameters whose layer inputs are summed in calibration: those of class MATRIX, in the order given."""
-    return [name for name, shape in shapes.items() if tensor_class(name, shape, torch.float32, cfg) is TensorClass.MATRIX]
+    """Parameters whose layer inputs are summed in calibration, in the order given.
+
+    Those of class MATRIX; with ``fisher_batches > 0`` (not in the reference) those of class TABLE that multiply too: extra
+    linear layers, and the token table where it is tied, whose input is the head's.
+    """
+    kinds = {TensorClass.MATRIX, TensorClass.TABLE} if cfg.fisher_batches > 0 else {TensorClass.MATRIX}
+    skipped = {VALUE_TABLE} if HEAD not in shapes else {VALUE_TABLE, TOKEN_TABLE}
+    return [name for name in _of_class(shapes, cfg, kinds) if name not in skipped]
+
+
+def lookup_names(shapes: Mapping[str, Sequence[int]], cfg: QuantizeConfig) -> list[str]:
+    """Embedding tables of class TABLE, in the order given: each row is looked up by its token."""
+    return [name for name in _of_class(shapes, cfg, {TensorClass.TABLE}) if name in (TOKEN_TABLE, VALUE_TABLE)]
+
+
+def _of_class(shapes: Mapping[str, Sequence[int]], cfg: QuantizeConfig, kinds: set[TensorClass]) -> list[str]:
+    return [name for name, shape in shapes.items() if tensor_class(name, shape, torch.float32, cfg) in kinds]

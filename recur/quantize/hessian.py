@@ -3,7 +3,7 @@
 Source: REFERENCE 8.4. The inputs are converted to float32 first; layers that run twice count both visits; c_q, c_k and
 c_v of one block see one input and share one sum, which is computed once.
 Deviation: sums of several ranks are added (`HessianSum.__add__`); the reference uses rank 0's alone. The faithful
-profile keeps rank 0's by not adding.
+profile keeps rank 0's by not adding. A tied token table counts as the linear layer that it is at the head.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from recur.errors import DataError, RecurError
-from recur.quantize.classes import hessian_names
+from recur.model.gpt import GPT
+from recur.quantize.classes import TOKEN_TABLE, hessian_names
 
 __all__ = ["HessianSum", "collect_hessians", "hessian_names", "shared_input"]
 
@@ -96,9 +97,9 @@ def collect_hessians(
     the model has it. Not for a compiled module: hooks need the module itself.
 
     Args:
-        model: called as ``model(ids_BT)``.
+        model: called as ``model(ids_BT)``; a `GPT` if the tied table is named.
         batches: at least ``count`` of them; no more than ``count`` are taken.
-        names: parameters ``<module>.weight`` of `nn.Linear` modules (`hessian_names`).
+        names: parameters ``<module>.weight`` of `nn.Linear` modules, or the token table tied to the head (`hessian_names`).
         device: where the model is and the sums are kept while they grow.
 
     Returns:
@@ -110,12 +111,18 @@ def collect_hessians(
     """
     leaders: dict[str, str] = {}
     aliases = {name: leaders.setdefault(shared_input(name), name) for name in names}
-    layers = {name: _linear(model, name) for name in leaders.values()}
-    sums = {name: torch.zeros(layer.in_features, layer.in_features, device=device) for name, layer in layers.items()}
+    head = model if isinstance(model, GPT) and model.lm_head is None and TOKEN_TABLE in names else None
+    layers = {name: _linear(model, name) for name in leaders.values() if head is None or name != TOKEN_TABLE}
+    widths = {name: model.get_parameter(name).shape[1] for name in leaders.values()}
+    sums = {name: torch.zeros(width, width, device=device) for name, width in widths.items()}
     done = 0
     with _calibrating(model, layers, sums), torch.autocast(torch.device(device).type, enabled=False), torch.no_grad():
         for batch in islice(batches, count):
-            model(batch.x_BT.to(device))
+            ids_BT = batch.x_BT.to(device)
+            if head is None:
+                model(ids_BT)
+            else:
+                _add(sums[TOKEN_TABLE], head.hidden(ids_BT))
             done += 1
     if done < count:
         raise DataError(f"{done} calibration batches", f"must be quantize.calibration_batches={count}", "give more text")
@@ -131,8 +138,13 @@ def _linear(model: nn.Module, name: str) -> nn.Linear:
 
 
 def _accumulate(total_CC: Tensor, layer: nn.Module, args: tuple[Any, ...]) -> None:
-    """Forward pre-hook: add x^T x of the layer's input ``[..., C]``."""
-    x_NC = args[0].detach().reshape(-1, total_CC.shape[0]).float()
+    """Forward pre-hook: add x^T x of the layer's input."""
+    _add(total_CC, args[0].detach())
+
+
+def _add(total_CC: Tensor, x: Tensor) -> None:
+    """Add x^T x of ``[..., C]`` over all leading dims, in float32."""
+    x_NC = x.reshape(-1, total_CC.shape[0]).float()
     total_CC.addmm_(x_NC.t(), x_NC)
 
 

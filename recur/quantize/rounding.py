@@ -33,7 +33,7 @@ def clip_search(W_RC: Tensor, cfg: QuantizeConfig, *, method: str | None) -> Qua
         cfg: percentiles and the scale floor.
         method: recorded as ``meta["method"]``; None records no method.
     """
-    scales_PR = int6_row_scales(W_RC, cfg.clip_percentiles, floor=cfg.scale_floor)
+    scales_PR = int6_row_scales(W_RC, cfg)
     errors: list[float] = []
     for scale_R in scales_PR:
         step_R1 = scale_R.float()[:, None]

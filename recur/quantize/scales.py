@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from recur.config import QuantizeConfig
+
 INT6_LIMIT = 31
 INT8_LIMIT = 127
 TABLE_PERCENTILE = 0.9999984
@@ -46,9 +48,9 @@ def half_steps(step: Tensor) -> Tensor:
     return torch.where(step > 0, bounded, torch.ones_like(step)).half()
 
 
-def floored_steps(clip: Tensor, limit: int) -> Tensor:
-    """``max(clip, 1) / limit``: the reference's step with its defect, the floor ``1 / limit`` (REFERENCE 8.2)."""
-    return (clip / limit).clamp_min(1.0 / limit)
+def floored_steps(clip: Tensor, limit: int, floor_clip: float = 1.0) -> Tensor:
+    """``max(clip, floor_clip) / limit``: the reference's step with its defect, the floor ``1 / limit`` (REFERENCE 8.2)."""
+    return (clip / limit).clamp_min(floor_clip / limit)
 
 
 def nonzero_clips(W_RC: Tensor, clip: Tensor) -> Tensor:
@@ -56,11 +58,12 @@ def nonzero_clips(W_RC: Tensor, clip: Tensor) -> Tensor:
     return torch.where(clip > 0, clip, W_RC.abs().amax(dim=1))
 
 
-def int6_row_scales(W_RC: Tensor, percentiles: Sequence[float], *, floor: bool) -> Tensor:
-    """Candidate steps of each row, ``[P, R]`` float16; ``floor`` is the reference's defect."""
-    clip_PR = row_clips(W_RC, percentiles)
-    step_PR = floored_steps(clip_PR, INT6_LIMIT) if floor else nonzero_clips(W_RC, clip_PR) / INT6_LIMIT
-    return half_steps(step_PR)
+def int6_row_scales(W_RC: Tensor, cfg: QuantizeConfig) -> Tensor:
+    """Candidate steps of each row by the config's percentiles, ``[P, R]`` float16; its floor is the reference's defect."""
+    clip_PR = row_clips(W_RC, cfg.clip_percentiles)
+    if cfg.scale_floor:
+        return half_steps(floored_steps(clip_PR, INT6_LIMIT, cfg.floor_clip))
+    return half_steps(nonzero_clips(W_RC, clip_PR) / INT6_LIMIT)
 
 
 def round_codes(W: Tensor, step: Tensor, limit: int) -> Tensor:

@@ -18,7 +18,7 @@ from recur.quantize.scales import INT6_LIMIT, round_codes
 
 @dataclass(frozen=True, kw_only=True)
 class Factor:
-    """What the sweep needs of a Hessian.
+    """What the sweep needs of a Hessian; `conditional_variances` reads the cost of each column off it.
 
     Attributes:
         order: ``[C]`` columns of the weight in sweep order (descending damped diagonal).
@@ -29,6 +29,15 @@ class Factor:
     order: Tensor
     dead: Tensor
     upper: Tensor
+
+    def conditional_variances(self) -> Tensor:
+        """``[C]`` in the weight's column order: variance of each input given those that are rounded after it.
+
+        An error left in a column costs this much after the later columns have made up for it; 0 for dead columns.
+        """
+        variance_C = torch.empty_like(self.upper.diagonal())
+        variance_C[self.order] = torch.where(self.dead, 0.0, self.upper.diagonal().square().reciprocal())
+        return variance_C
 
 
 def factorise(H_CC: Tensor, damping_frac: float) -> Factor | None:
@@ -56,7 +65,15 @@ def factorise(H_CC: Tensor, damping_frac: float) -> Factor | None:
     return Factor(order=order_C, dead=dead_C[order_C], upper=upper_CC)
 
 
-def sweep(W_RC: Tensor, step_R: Tensor, upper_CC: Tensor, block_columns: int) -> Tensor:
+def sweep(
+    W_RC: Tensor,
+    step_R: Tensor,
+    upper_CC: Tensor,
+    block_columns: int,
+    *,
+    limit: int = INT6_LIMIT,
+    column_C: Tensor | None = None,
+) -> Tensor:
     """Round columns left to right; each column's error is fed back into the columns after it.
 
     Inside a block at once, beyond it once per block, which is the same sum in another order.
@@ -66,6 +83,8 @@ def sweep(W_RC: Tensor, step_R: Tensor, upper_CC: Tensor, block_columns: int) ->
         step_R: step of each row, float32, positive.
         upper_CC: `Factor.upper`.
         block_columns: columns per lazy update.
+        limit: largest code.
+        column_C: factor of each column's steps, in sweep order; None = 1.
 
     Returns:
         Codes ``[R, C]`` int8, columns in sweep order.
@@ -77,9 +96,10 @@ def sweep(W_RC: Tensor, step_R: Tensor, upper_CC: Tensor, block_columns: int) ->
         stop = min(start + block_columns, columns)
         error_BR = torch.empty_like(W_CR[start:stop])
         for j in range(start, stop):
-            codes_R = round_codes(W_CR[j], step_R, INT6_LIMIT)
+            step = step_R if column_C is None else step_R * column_C[j]
+            codes_R = round_codes(W_CR[j], step, limit)
             codes_CR[j] = codes_R
-            error_R = torch.sub(W_CR[j], codes_R.mul_(step_R), out=error_BR[j - start]).div_(upper_CC[j, j])
+            error_R = torch.sub(W_CR[j], codes_R.mul_(step), out=error_BR[j - start]).div_(upper_CC[j, j])
             W_CR[j + 1 : stop].addr_(upper_CC[j, j + 1 : stop], error_R, alpha=-1)
         W_CR[stop:].addmm_(upper_CC[start:stop, stop:].t(), error_BR, alpha=-1)
     return codes_CR.t().contiguous()

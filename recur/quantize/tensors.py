@@ -10,10 +10,19 @@ from dataclasses import dataclass
 from torch import Tensor
 
 Meta = dict[str, str] | str
-"""Metadata of one parameter: ``"passthrough"``, ``"passthrough_ctrl"`` or ``{"type": ..., "method": ...}``."""
+"""Metadata of one parameter: ``"passthrough"``, ``"passthrough_ctrl"`` or ``{"type": "int6" | "int8" | "grid", ...}``."""
 
 CODES = ".q"
 SCALE = ".scale"
+STEP = ".step"
+ROWS = ".rows"
+COLS = ".cols"
+PARTS = {"int6": (CODES, SCALE), "int8": (CODES, SCALE), "grid": (CODES, STEP, ROWS, COLS)}
+"""Entries of a quantized parameter by its kind, in order.
+
+A grid is: codes int8 ``[R, C]``, base step float32 (0-dim), row and column exponents int8 ``[R]``, ``[C]`` in eighths of
+an octave (`recur.artifact.decode.grid_weight`).
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +45,7 @@ class QuantizedModel:
     """What a container holds.
 
     Attributes:
-        entries: stored tensors in state-dict order; a quantized parameter is ``<name>.q`` and then ``<name>.scale``.
+        entries: stored tensors in state-dict order; a quantized parameter has one for each of its kind's `PARTS`.
         meta: metadata of every parameter, in the same order.
     """
 
@@ -44,9 +53,14 @@ class QuantizedModel:
     meta: dict[str, Meta]
 
     def kind(self, name: str) -> str | None:
-        """Code type of a parameter (``int6``, ``int8``), or None if it is stored as it is."""
+        """Kind of a quantized parameter (a key of `PARTS`), or None if it is stored as it is."""
         meta = self.meta[name]
         return None if isinstance(meta, str) else meta["type"]
+
+    def missing_entries(self) -> list[str]:
+        """Entries that the metadata promises and ``entries`` lacks."""
+        wanted = [name + part for name in self.meta for part in PARTS.get(self.kind(name) or "", ("",))]
+        return [name for name in wanted if name not in self.entries]
 
     def methods(self) -> dict[str, int]:
         """How many parameters went which way, e.g. ``{"passthrough": 51, "gptq": 66, "int8": 2}`` (for the log)."""

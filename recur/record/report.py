@@ -1,8 +1,8 @@
 """The one writer of a sweep's numbers: sweep.json and results.csv, from one `SweepResult`.
 
 `results.csv` is the same document with one row a seed: nested fields are joined with an underscore
-(``val_bpb_sliding``, ``seconds_train``), the placement is one JSON cell. Numbers are written so that both files parse
-to the same floats.
+(``val_bpb_sliding``, ``seconds_train``), placement and quantized are one JSON cell each. Numbers are written so that both
+files parse to the same floats.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _flat(seed: SeedResult) -> dict[str, object]:
             row |= {f"{name}_{part}": value[part] for part in _NESTED[name]}
         elif name == "seconds":
             row |= _seconds(value or {})
-        elif name == "placement":
+        elif name in ("placement", "quantized"):
             row[name] = None if value is None else json.dumps(finite(value), ensure_ascii=False)
         else:
             row[name] = value

@@ -93,6 +93,8 @@ class SeedResult:
     slack_bytes: int | None = None
     seconds: dict[str, float] | None = None
     placement: dict[str, object] | None = None
+    quantized: dict[str, int] | None = None
+    """How many tensors were stored which way; a ``clip_search`` beside ``gptq`` is a Hessian that could not be factorised."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,8 +28,8 @@ def sweep_table(result: SweepResult) -> Table:
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
-    mean = _decimals(result.mean_val_bpb, 5)
-    deviation = f"±{_decimals(result.std_val_bpb, 5)}"
+    mean = decimals(result.mean_val_bpb, 5)
+    deviation = f"±{decimals(result.std_val_bpb, 5)}"
     columns = (
         ("seed", f"mean\nn={result.n}"),
         ("state", ""),
@@ -37,7 +37,7 @@ def sweep_table(result: SweepResult) -> Table:
         ("val_bpb\ntrained", ""),
         ("round\ntrip", ""),
         ("\nsliding", f"{mean}\n{deviation}"),
-        ("total\nbytes", _decimals(result.mean_total_bytes, 0)),
+        ("total\nbytes", decimals(result.mean_total_bytes, 0)),
         ("slack\nbytes", ""),
         ("train\ns", ""),
     )
@@ -64,17 +64,18 @@ def _row(seed: SeedResult) -> Sequence[str]:
     return (
         str(seed.seed),
         state,
-        _decimals(seed.steps, 0),
-        _decimals(seed.val_bpb.trained, 5),
-        _decimals(seed.val_bpb.roundtrip, 5),
-        _decimals(seed.val_bpb.sliding, 5),
-        _decimals(seed.total_bytes, 0),
-        _decimals(seed.slack_bytes, 0),
-        _decimals(train_s, 1),
+        decimals(seed.steps, 0),
+        decimals(seed.val_bpb.trained, 5),
+        decimals(seed.val_bpb.roundtrip, 5),
+        decimals(seed.val_bpb.sliding, 5),
+        decimals(seed.total_bytes, 0),
+        decimals(seed.slack_bytes, 0),
+        decimals(train_s, 1),
     )
 
 
-def _decimals(value: float | None, places: int) -> str:
+def decimals(value: float | None, places: int) -> str:
+    """A number for a table; "-" where it is absent or not finite."""
     if value is None or not math.isfinite(value):
         return "-"
     return f"{value:,.{places}f}"

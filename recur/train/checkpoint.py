@@ -1,4 +1,4 @@
-"""What training leaves behind: EMA weights, Hessians and a summary, as safetensors and JSON with their hashes.
+"""What training leaves behind: EMA weights, calibration sums and a summary, as safetensors and JSON with their hashes.
 
 Payloads first, the summary last: a folder without `train.json` holds no finished training. No pickle is read or written.
 """
@@ -17,13 +17,16 @@ import safetensors.torch
 from torch import Tensor
 
 from recur.errors import ArtifactError
+from recur.quantize.fisher import MomentSum
 from recur.quantize.hessian import HessianSum
 from recur.record.atomic import write_bytes_atomic, write_json_atomic
 
 WEIGHTS_FILE = "ema.safetensors"
 HESSIANS_FILE = "hessians.safetensors"
+MOMENTS_FILE = "moments.safetensors"
 SUMMARY_FILE = "train.json"
-PAYLOADS = (WEIGHTS_FILE, HESSIANS_FILE, SUMMARY_FILE)
+_OUTPUT, _LOOKUP = "output/", "lookup/"
+"""Prefixes in the file of the moments, in front of a parameter's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +54,15 @@ class TrainSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """The EMA weights (float32, state-dict order), the calibration sums and the summary."""
+    """The EMA weights (float32, state-dict order), the calibration sums and the summary.
+
+    ``moments`` is None where the recipe asks for none, and in folders from before there were any.
+    """
 
     ema: dict[str, Tensor]
     hessians: HessianSum
     summary: TrainSummary
+    moments: MomentSum | None = None
 
 
 def _write_payload(path: Path, tensors: dict[str, Tensor]) -> str:
@@ -65,20 +72,36 @@ def _write_payload(path: Path, tensors: dict[str, Tensor]) -> str:
 
 
 def save_trained(folder: Path, trained: Trained) -> None:
-    """Write the three files into ``folder``; the summary last."""
+    """Write the files of `payloads` into ``folder``; the summary last."""
     unique, alias = trained.hessians.distinct(), trained.hessians.aliases()
-    hashes = {
-        WEIGHTS_FILE: _write_payload(folder / WEIGHTS_FILE, trained.ema),
-        HESSIANS_FILE: _write_payload(folder / HESSIANS_FILE, unique),
-    }
+    files = {WEIGHTS_FILE: trained.ema, HESSIANS_FILE: unique}
+    if trained.moments is not None:
+        files[MOMENTS_FILE] = _moment_tensors(trained.moments)
+    hashes = {file: _write_payload(folder / file, tensors) for file, tensors in files.items()}
     fields = {
         "summary": dataclasses.asdict(trained.summary),
         "order": list(trained.ema),
         "hessian_alias": alias,
         "hessian_batches": trained.hessians.batches,
+        "moments": None if trained.moments is None else _moment_counts(trained.moments),
         "sha256": hashes,
     }
     write_json_atomic(folder / SUMMARY_FILE, fields)
+
+
+def payloads(folder: Path) -> tuple[str, ...]:
+    """Names of the files that `save_trained` left in ``folder``, the summary last; errors as `load_trained`."""
+    hashes = _read_index(folder).hashes
+    return (*(file for file in (WEIGHTS_FILE, HESSIANS_FILE, MOMENTS_FILE) if file in hashes), SUMMARY_FILE)
+
+
+def _moment_tensors(moments: MomentSum) -> dict[str, Tensor]:
+    outputs = {_OUTPUT + name: t for name, t in moments.outputs.items()}
+    return outputs | {_LOOKUP + name: t for name, t in moments.lookups.items()}
+
+
+def _moment_counts(moments: MomentSum) -> dict[str, Any]:
+    return {"visits": moments.visits, "tables": list(moments.lookups), "tokens": moments.tokens}
 
 
 def _read_payload(path: Path, sha256: str) -> dict[str, Tensor]:
@@ -103,6 +126,7 @@ class _Index:
     order: list[str]
     alias: dict[str, str]
     batches: int
+    moments: dict[str, Any] | None
     hashes: dict[str, str]
 
 
@@ -115,6 +139,7 @@ def _read_index(folder: Path) -> _Index:
             order=list(fields["order"]),
             alias=dict(fields["hessian_alias"]),
             batches=int(fields["hessian_batches"]),
+            moments=fields.get("moments"),
             hashes=dict(fields["sha256"]),
         )
     except FileNotFoundError as error:
@@ -147,4 +172,25 @@ def load_trained(folder: Path) -> Trained:
     unique = _read_payload(folder / HESSIANS_FILE, index.hashes[HESSIANS_FILE])
     if not set(index.alias.values()) <= set(unique):
         raise ArtifactError(str(folder / SUMMARY_FILE), "names Hessians that its payload lacks", "train again")
-    return Trained(ema=load_ema(folder), hessians=HessianSum.shared(unique, index.alias, index.batches), summary=index.summary)
+    return Trained(
+        ema=load_ema(folder),
+        hessians=HessianSum.shared(unique, index.alias, index.batches),
+        summary=index.summary,
+        moments=None if index.moments is None else _load_moments(folder, index),
+    )
+
+
+def _load_moments(folder: Path, index: _Index) -> MomentSum:
+    counts = index.moments or {}
+    try:
+        tensors = _read_payload(folder / MOMENTS_FILE, index.hashes[MOMENTS_FILE])
+        visits = {str(name): int(number) for name, number in counts["visits"].items()}
+        return MomentSum(
+            outputs={name: tensors[_OUTPUT + name] for name in visits},
+            visits=visits,
+            lookups={name: tensors[_LOOKUP + name] for name in counts["tables"]},
+            tokens=int(counts["tokens"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        rule = f"does not fit the payload of its moments ({error})"
+        raise ArtifactError(str(folder / SUMMARY_FILE), rule, "train again") from error

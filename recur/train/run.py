@@ -9,6 +9,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -72,11 +73,13 @@ class SeedTrainer:
         started = time.perf_counter()
         average = ema.state()
         stepper.model.load_state_dict(average)
-        hessians = calibrate(stepper.model, self._loader(), self.recipe, self.ranks, self.device)
+        fresh = partial(training_loader, self.recipe, self.dataset, self.ranks.world)
+        sums = calibrate(stepper.model, fresh, self.recipe, self.ranks, self.device)
         calibrate_s = time.perf_counter() - started
         self._leave()
         summary = self._summary(stepper, outcome, calibrate_s, peak, peak_source, warm_hash)
-        return Trained(ema={name: t.cpu() for name, t in average.items()}, hessians=hessians, summary=summary)
+        weights = {name: t.cpu() for name, t in average.items()}
+        return Trained(ema=weights, hessians=sums.hessians, moments=sums.moments, summary=summary)
 
     def _build(self) -> Stepper:
         cfg = self.recipe.train
@@ -91,16 +94,7 @@ class SeedTrainer:
         return Stepper(model, loss, optimizers, self.ranks, precision=cfg.precision, accum=accum)
 
     def _loader(self) -> WindowLoader:
-        cfg = self.recipe.train
-        return WindowLoader(
-            self.dataset.train_paths(),
-            self.dataset.train_hash_strings(),
-            seq_len=self.recipe.model.train_seq_len,
-            batch_tokens=cfg.batch_tokens,
-            rank=self.ranks.rank,
-            world=self.ranks.world,
-            accum=cfg.micro_batches // self.ranks.world,
-        )
+        return training_loader(self.recipe, self.dataset, self.ranks.world, self.ranks.rank)
 
     def _peak(self) -> tuple[float, str]:
         cfg = self.recipe.train
@@ -193,6 +187,20 @@ class SeedTrainer:
             self.observer.event(kind, fields)
 
 
+def training_loader(recipe: Recipe, dataset: Dataset, world: int, rank: int) -> WindowLoader:
+    """A rank's training windows from the first on; the order depends on the shards' names, the world size and the recipe."""
+    cfg = recipe.train
+    return WindowLoader(
+        dataset.train_paths(),
+        dataset.train_hash_strings(),
+        seq_len=recipe.model.train_seq_len,
+        batch_tokens=cfg.batch_tokens,
+        rank=rank,
+        world=world,
+        accum=cfg.micro_batches // world,
+    )
+
+
 def train_seed(
     recipe: Recipe, seed: int, dataset: Dataset, *, ranks: Ranks, device: torch.device, observer: Observer | None = None
 ) -> Trained:
@@ -207,6 +215,6 @@ def train_seed(
         observer: told of progress on rank 0.
 
     Returns:
-        EMA weights, Hessian sums and the summary; rank 0's is the one that counts.
+        EMA weights, calibration sums and the summary; rank 0's is the one that counts.
     """
     return SeedTrainer(recipe, seed, dataset, ranks=ranks, device=device, observer=observer).run()

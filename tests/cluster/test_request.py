@@ -151,7 +151,7 @@ def test_auto_says_what_it_chose_and_why(small_ray: None, tmp_path: Path, tiny_d
     said: list[str] = []
     wanted = order(tmp_path, profile="auto", overrides=(*TINY, *WORKERS), data=tiny_dataset.root)
     prepare_sweep(check_order(wanted), SESSION, said.append)
-    assert said[0] == "profile auto -> smoke: no node has a GPU (largest: 2 CPUs)"
+    assert said[0] == "profile auto -> smoke_recur: no node has a GPU (largest: 2 CPUs)"
 
 
 @pytest.mark.ray

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.resources import Node, choose_profile, placement_note, seed_slots
+from cluster.resources import Node, choose_profile, fitted, placement_note, seed_slots, with_world
 from recur.checks import check_recipe
 from recur.config import ClusterConfig
 from recur.errors import PlacementError
@@ -15,10 +15,12 @@ H100 = Node(name="h100", cpus=96, gpus=8)
 GPU_SEED = ClusterConfig()
 
 
-def test_a_node_with_eight_gpus_is_the_record() -> None:
+def test_a_node_with_eight_gpus_is_our_record_recipe() -> None:
     choice = choose_profile([LAPTOP, H100])
-    assert (choice.profile, choice.note) == ("record_1421", "")
+    assert (choice.profile, choice.note) == ("recur", "")
+    assert choice.overrides == ("cluster.workers=8", "cluster.cpus_per_worker=4")
     assert "h100 has 8 GPUs" in choice.why
+    assert placement_note(load_recipe(choice.profile, choice.overrides)) == ""
 
 
 @pytest.mark.parametrize(("gpus", "world"), [(1, 1), (2, 2), (3, 2), (4, 4), (7, 4)])
@@ -26,15 +28,42 @@ def test_fewer_gpus_keep_the_recipe_with_a_world_size_that_divides_it(gpus: int,
     choice = choose_profile([Node(name="box", cpus=6, gpus=gpus)])
     recipe = load_recipe(choice.profile, choice.overrides)
     check_recipe(recipe)
-    assert recipe.cluster.workers == world
+    assert (recipe.profile, recipe.cluster.workers) == ("recur", world)
     assert recipe.cluster.workers * recipe.cluster.cpus_per_worker <= 6
     assert choice.note == "not a record placement"
     assert placement_note(recipe) == choice.note
 
 
-def test_no_gpu_is_smoke_and_so_is_no_node() -> None:
-    assert choose_profile([LAPTOP]).profile == "smoke"
-    assert choose_profile([]).profile == "smoke"
+@pytest.mark.parametrize(("gpus", "each", "fisher"), [(8, 8, 4), (4, 16, 8), (2, 32, 16), (1, 64, 32)])
+def test_calibration_keeps_its_total_over_any_number_of_ranks(gpus: int, each: int, fisher: int) -> None:
+    choice = choose_profile([Node(name="box", cpus=64, gpus=gpus)])
+    quantize = load_recipe(choice.profile, choice.overrides).quantize
+    assert (quantize.calibration_batches, quantize.fisher_batches) == (each, fisher)
+
+
+def test_calibration_of_one_ranks_share_is_left_alone() -> None:
+    assert with_world(load_recipe("record_1421"), 2) == ("cluster.workers=2",)
+    assert "calibration" not in " ".join(with_world(load_recipe("recur"), 8))
+
+
+def test_a_share_that_does_not_divide_is_rounded_up() -> None:
+    recipe = load_recipe("recur", ["quantize.calibration_batches=3", "cluster.workers=2", "quantize.fisher_batches=1"])
+    assert with_world(recipe, 4) == ("cluster.workers=4", "quantize.calibration_batches=2", "quantize.fisher_batches=1")
+
+
+def test_a_recipe_without_gpus_is_fitted_to_no_node_and_none_to_a_laptop() -> None:
+    assert fitted(load_recipe("smoke_recur"), [H100]) == ()
+    assert fitted(load_recipe("recur"), [LAPTOP]) == fitted(load_recipe("recur"), []) == ()
+
+
+def test_no_gpu_is_the_small_recipe_and_so_is_no_node() -> None:
+    assert choose_profile([LAPTOP]).profile == "smoke_recur"
+    assert choose_profile([]).profile == "smoke_recur"
+
+
+def test_a_small_recipe_is_no_odd_placement() -> None:
+    assert placement_note(load_recipe("smoke_recur")) == ""
+    assert placement_note(load_recipe("record_1334", ["cluster.workers=4"])) == "not a record placement"
 
 
 def test_slots_are_the_nodes_that_hold_a_whole_seed() -> None:

@@ -35,6 +35,7 @@ def model_config_from_golden(config: dict[str, Any]) -> ModelConfig:
         recurrent_layers=_layers(config["recur_layers"]),
         parallel_from_layer=config["parallel_start_layer"],
         skip="gated" if config["skip_gates_enabled"] else "plain",
+        dead_skips=True,
     )
 
 

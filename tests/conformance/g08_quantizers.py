@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recur.artifact.reference import decode_state
+from recur.artifact.decode import decode_state
 from recur.config import QuantizeConfig
 from recur.quantize.classes import category
 from recur.quantize.matrix import gptq

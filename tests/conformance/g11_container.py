@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from recur.artifact.coding import compress, decompress, shuffle, unshuffle
-from recur.artifact.reference import decode_state, payload_limit_bytes, read_container, write_container
+from recur.artifact.decode import decode_state
+from recur.artifact.reference import payload_limit_bytes, read_container, write_container
 from recur.config import ArtifactConfig
 from recur.model.build import template_dtypes, template_shapes
 from recur.quantize.fitting.prune import fit

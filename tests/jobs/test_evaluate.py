@@ -10,7 +10,10 @@ from typer.testing import CliRunner
 from jobs.evaluate import app
 from recur.data.dataset import Dataset
 from recur.evaluate.rescore import read_provenance, rescore
-from tests.recur.evaluate.attempts import tiny_dataset, tiny_recipe, write_attempt
+from recur.record.result import SeedResult
+from recur.seedspec import SeedSpec
+from tests.recur.evaluate.attempts import tiny_dataset as attempts_dataset
+from tests.recur.evaluate.attempts import tiny_recipe, write_attempt
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
@@ -18,7 +21,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return tiny_dataset(tmp_path_factory.mktemp("data"), tiny_recipe())
+    return attempts_dataset(tmp_path_factory.mktemp("data"), tiny_recipe())
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +90,62 @@ def test_a_damaged_artifact_ends_with_one_line_and_exit_code_2(tmp_path: Path, d
     done = run_script(str(path))
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1 and "artifact.ptz" in done.stderr
+
+
+def test_a_refit_prints_what_came_out_and_lies_beside_its_sweep(solved: tuple[SeedSpec, SeedResult], tmp_path: Path) -> None:
+    spec, result = solved
+    args = [str(spec.attempt_dir.path("artifact.ptz")), "--refit", "--out", str(tmp_path), "--json"]
+    done = CliRunner().invoke(app, args, catch_exceptions=False)
+    assert done.exit_code == 0
+    found = json.loads(done.stdout)
+    folder = Path(found["folder"])
+    assert folder.parts[-2:] == ("seed_42", "a1") and folder.parents[2] == tmp_path
+    assert folder.parents[1].name.startswith("refit-")
+    assert found["model_sha256"] == result.model_sha256
+    assert found["slack_bytes"] == result.slack_bytes
+    assert found["divergence"]["tokens"] >= 80_000
+
+
+def test_a_refit_whose_cap_cannot_be_met_says_so_in_its_table(solved: tuple[SeedSpec, SeedResult], tmp_path: Path) -> None:
+    args = ["--refit", "--set", "artifact.cap_bytes=500", "--out", str(tmp_path), "--sweep", "poor"]
+    done = run_script(str(solved[0].attempt_dir.folder), *args)
+    assert done.returncode == 0, done.stderr
+    assert "INVALID" in done.stdout and "smallest size" in " ".join(done.stdout.split())
+    folder = Path(done.stdout.strip().splitlines()[-1])
+    assert folder == tmp_path / "poor" / "seed_42" / "a1" and (folder / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--refit", "--set", "model.qk_gain_init=2.0"], "cannot be changed by a refit"),
+        (["--refit", "--set", "quantize.fisher_batches=5"], "add --recalibrate"),
+        (["--refit", "--sweep", "swp"], "exists already"),
+        (["--refit", "--sweep", "../up"], "must be the name of a folder"),
+        (["--refit", "--mode", "plain"], "only scores"),
+        (["--refit", "--address", "127.0.0.1:1"], "add --ray"),
+        (["--refit", "--ray", "--address", "127.0.0.1:1"], "does not answer"),
+        (["--recalibrate", "2"], "add --refit"),
+    ],
+)
+def test_a_bad_refit_ends_with_one_line_and_exit_code_2(
+    solved: tuple[SeedSpec, SeedResult], args: list[str], message: str
+) -> None:
+    done = run_script(str(solved[0].attempt_dir.folder), *args)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_refit_of_what_is_no_finished_attempt_ends_with_one_line_and_exit_code_2(
+    solved: tuple[SeedSpec, SeedResult], tmp_path: Path
+) -> None:
+    unfinished = tmp_path / "swp" / "seed_42" / "a1"
+    unfinished.mkdir(parents=True)
+    for message in ("spec.json does not exist", "has no finished training"):
+        done = run_script(str(unfinished), "--refit", "--sweep", "new")
+        assert done.returncode == 2, done.stderr
+        assert message in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+        (unfinished / "spec.json").write_bytes(solved[0].attempt_dir.path("spec.json").read_bytes())
+    assert not (tmp_path / "new").exists()

@@ -182,3 +182,22 @@ def test_after_kill_9_resume_goes_on_with_the_trained_weights(tiny_dataset: Data
         assert not second.path("train").exists()
         assert json.loads((out / "k" / "seed_7" / "result.json").read_text())["artifact"] == "a2/artifact.ptz"
         assert "7  SUCCEEDED" in printed
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_beside_runs_the_other_profile_after_the_first_and_prints_both(tiny_dataset: Dataset, tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text('extends = "smoke"\n')
+    with short_folder() as home:
+        out = home / "out"
+        flags = [*set_flags("train.steps=2", "train.val_every=0"), "--seeds", "7", "--data", str(tiny_dataset.root)]
+        with started(home, *flags, "--out", str(out), "--sweep", "b", "--beside", str(other)) as process:
+            printed, error = process.communicate(timeout=400)
+        assert process.returncode == 0, printed + error
+        mine, beside = read_sweep(out / "b"), read_sweep(out / "b-beside")
+        assert (mine.profile, beside.profile) == ("smoke", "other")
+        assert mine.state is beside.state is State.SUCCEEDED
+        assert mine.seeds[0].val_bpb == beside.seeds[0].val_bpb  # the same recipe under another name
+    assert "smoke beside other" in printed
+    assert "difference" in printed.splitlines()[-1]

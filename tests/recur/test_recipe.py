@@ -13,7 +13,7 @@ from recur.recipe import fingerprint, load_recipe, profile_names, recipe_from_js
 
 
 def test_every_shipped_profile_loads_and_survives_json() -> None:
-    assert {"record_1421", "record_1334", "smoke"} <= set(profile_names())
+    assert {"record_1421", "record_1334", "recur", "smoke", "smoke_recur"} <= set(profile_names())
     for name in profile_names():
         recipe = load_recipe(name)
         assert recipe_from_json(recipe_to_json(recipe)) == recipe
@@ -21,7 +21,7 @@ def test_every_shipped_profile_loads_and_survives_json() -> None:
 
 def test_record_1421_is_the_reference_with_its_defects_named() -> None:
     recipe = load_recipe("record_1421")
-    assert recipe.model == ModelConfig()
+    assert recipe.model == ModelConfig(dead_skips=True)
     assert recipe.optim == dataclasses.replace(OptimConfig(), frozen_projections=True)
     assert (recipe.quantize.scale_floor, recipe.quantize.candidate_error) == (True, "mse")
     assert (recipe.quantize.hessian_ranks, recipe.artifact.code_bytes) == ("rank0", 83_566)

@@ -67,7 +67,7 @@ def quantize_matrix(weight: Tensor, hessian: Tensor | None, cfg: QuantizeConfig)
     factor = None if hessian is None else factorise(hessian, cfg.damping)
     if hessian is None or factor is None:
         return clip_search(W_RC, cfg, method="clip_search")
-    found = distinct_candidates(int6_row_scales(W_RC, cfg.clip_percentiles, floor=cfg.scale_floor))
+    found = distinct_candidates(int6_row_scales(W_RC, cfg))
     ordered_RC = W_RC[:, factor.order]
     ordered_RC[:, factor.dead] = 0.0
     step_N = found.scale.float()

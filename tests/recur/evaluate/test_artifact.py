@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from recur.artifact.reference import decode_state, load_artifact
+from recur.artifact.decode import decode_state
+from recur.artifact.reading import load_artifact
 from recur.errors import ArtifactError, RecipeError
 from recur.evaluate.artifact import load_model
 from recur.model.build import template_dtypes, template_shapes

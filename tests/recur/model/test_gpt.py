@@ -11,7 +11,7 @@ from recur.model.depth import depth_plan, virtual_layers
 from recur.model.gpt import GPT
 from tests.recipes import tiny_recipe
 
-RECORD = ModelConfig()
+RECORD = ModelConfig(dead_skips=True)
 
 
 def randomised(cfg: ModelConfig) -> GPT:

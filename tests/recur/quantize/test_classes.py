@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from recur.config import ModelConfig, QuantizeConfig
 from recur.model.build import template_shapes
-from recur.quantize.classes import Category, TensorClass, category, hessian_names, tensor_class
+from recur.quantize.classes import Category, TensorClass, category, hessian_names, lookup_names, tensor_class
 
 CFG = QuantizeConfig()
 BIG = (300, 300)
@@ -51,3 +53,16 @@ def test_the_record_has_66_matrices_and_2_tables() -> None:
         TensorClass.SMALL: 51,
     }
     assert hessian_names(shapes, CFG) == [name for name, kind in zip(shapes, classes, strict=True) if kind is TensorClass.MATRIX]
+
+
+def test_with_moments_the_tables_that_multiply_get_a_hessian_and_the_embeddings_a_lookup() -> None:
+    ours = replace(CFG, fisher_batches=1)
+    tied, untied = template_shapes(ModelConfig()), template_shapes(ModelConfig(embedding_width=256, tied_embeddings=False))
+    extra = set(hessian_names(tied, ours)) - set(hessian_names(tied, CFG))
+    assert extra == {"tok_emb.weight"}
+    extra = set(hessian_names(untied, ours)) - set(hessian_names(untied, CFG))
+    assert extra == {"embed_proj.weight", "head_proj.weight", "lm_head.weight"}
+    for shapes in (tied, untied):
+        assert lookup_names(shapes, ours) == ["tok_emb.weight", "ve_shared.embed.weight"]
+        order = list(shapes)
+        assert hessian_names(shapes, ours) == sorted(hessian_names(shapes, ours), key=order.index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import replace
 
@@ -78,7 +79,7 @@ def test_each_candidate_swept_alone_gives_the_same_codes_as_all_at_once() -> Non
     assert factor is not None
     ordered = W[:, factor.order]
     for spread_floor in (True, False):
-        scales_PR = int6_row_scales(W * 3, OURS.clip_percentiles, floor=spread_floor)
+        scales_PR = int6_row_scales(W * 3, dataclasses.replace(OURS, scale_floor=spread_floor))
         found = distinct_candidates(scales_PR)
         together = sweep(ordered[found.row], found.scale.float(), factor.upper, 128)
         for p, scale_R in enumerate(scales_PR):

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from recur.config import ModelConfig
 from recur.data.loader import Batch
 from recur.errors import DataError, RecurError
+from recur.model.build import build_model
 from recur.quantize.hessian import HessianSum, collect_hessians, shared_input
 
 NAMES = ["attn.c_q.weight", "attn.c_k.weight", "attn.c_v.weight", "mlp.fc.weight"]
@@ -131,3 +133,30 @@ def test_only_attention_projections_share_an_input() -> None:
     assert len({shared_input(name) for name in BLOCK_NAMES}) == 2
     assert shared_input("blocks.1.attn.c_q.weight") != shared_input("blocks.2.attn.c_q.weight")
     assert shared_input("blocks.1.attn.proj.weight") == "blocks.1.attn.proj.weight"
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_head_counts_as_the_layer_that_reads_the_last_hidden_state(tied: bool) -> None:
+    cfg = ModelConfig(
+        vocab_size=11,
+        layers=2,
+        width=8,
+        embedding_width=4,
+        heads=2,
+        kv_heads=1,
+        train_seq_len=7,
+        rope_dims=4,
+        value_embedding_layers=(),
+        recurrent_layers=(),
+        parallel_from_layer=0,
+        tied_embeddings=tied,
+    )
+    model, data = build_model(cfg, seed=0, precision="fp32"), batches(2)
+    names = ["tok_emb.weight" if tied else "lm_head.weight", "blocks.0.attn.c_q.weight", "head_proj.weight"]
+    sums = collect_hessians(model, data, count=2, names=names, device="cpu")
+    assert list(sums.sums) == names
+    hidden = torch.cat([model.hidden(batch.x_BT).detach().double().flatten(0, 1) for batch in data])
+    assert torch.allclose(sums.sums[names[0]].double(), hidden.t() @ hidden, rtol=1e-4, atol=1e-6)  # float32 sums
+    without = collect_hessians(model, data, count=2, names=names[1:], device="cpu")
+    assert all(torch.equal(without.sums[name], sums.sums[name]) for name in names[1:])
+    assert torch.equal(model(data[0].x_BT), model.readout(model.hidden(data[0].x_BT)))

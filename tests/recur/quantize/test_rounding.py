@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import replace
 
 import numpy as np
@@ -32,9 +33,9 @@ def test_row_clips_equal_the_float64_quantile() -> None:
 
 def test_the_floor_makes_every_candidate_of_a_small_row_the_same_step() -> None:
     W_RC = torch.randn(4, 50, generator=torch.Generator().manual_seed(2)) * 0.08
-    scales_PR = int6_row_scales(W_RC, OURS.clip_percentiles, floor=True)
+    scales_PR = int6_row_scales(W_RC, dataclasses.replace(OURS, scale_floor=True))
     assert scales_PR.unique().tolist() == [float(torch.tensor(1 / 31).half())]
-    assert int6_row_scales(W_RC, OURS.clip_percentiles, floor=False).max() < 1 / 31
+    assert int6_row_scales(W_RC, OURS).max() < 1 / 31
 
 
 def test_clip_search_codes_a_row_by_hand() -> None:

@@ -1,0 +1,1 @@
+"""Shared pieces of the quantization benchmarks: one trained checkpoint, the faithful side, our side, and the comparison."""

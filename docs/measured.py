@@ -1,0 +1,119 @@
+"""Make the tables and plots of docs/quantization.md anew from benchmarks/results: `python docs/measured.py`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS, PLOTS = ROOT / "benchmarks" / "results", ROOT / "docs" / "quantization"
+PAGE = ROOT / "docs" / "quantization.md"
+
+
+def main() -> None:
+    """Fill every marked block of the page whose results exist."""
+    PLOTS.mkdir(exist_ok=True)
+    text = PAGE.read_text(encoding="utf-8")
+    for name, make in (("fit", fit_tables), ("rules", rules_table), ("full_size", full_size_table)):
+        path = RESULTS / f"{name}.json"
+        block = make(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else "unmeasured"
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        text = text.split(begin)[0] + f"{begin}\n{block}\n{end}" + text.split(end)[1]
+    PAGE.write_text(text, encoding="utf-8")
+
+
+def fit_tables(found: dict[str, Any]) -> str:
+    """KL of both sides and their ratios, the coders, the caps; and the plot of KL over bytes."""
+    runs = found["runs"]
+    _plot_fit(runs[0])
+    lines = [
+        _machine(found, runs),
+        "",
+        "| case | faithful KL | ours KL | ours / faithful | bar | goal |",
+        "|---|---|---|---|---|---|",
+    ]
+    for i, first in enumerate(runs[0]["ratios"]):
+        rows = [r for r in runs[0]["rows"] if r["name"] == first["case"]]
+        theirs, ours = (next(r for r in rows if r["side"] == side) for side in ("faithful", "ours"))
+        ratio = _spread([run["ratios"][i]["ratio"] for run in runs], first["se"])
+        kl = f"{theirs['kl']:.5f} ± {theirs['kl_se']:.5f} | {ours['kl']:.5f} ± {ours['kl_se']:.5f}"
+        lines.append(f"| {first['case']} | {kl} | {ratio} | {first['bar']} | {first['goal']} |")
+    lines += ["", "| codes | brotli 11, bytes | ours, bytes | ratio | bar |", "|---|---|---|---|---|"]
+    for c in runs[0]["coding"]:
+        lines.append(f"| {c['codes']} | {c['brotli_bytes']:,} | {c['our_bytes']:,} | {c['ratio']:.4f} | {c['bar']} |")
+    slack, most = (max(c[k] for run in runs for c in run["caps"]) for k in ("slack_frac", "compressions"))
+    lines += ["", f"Ten random caps of each checkpoint: largest slack {slack:.4%} of the cap, at most {most} real compressions."]
+    return "\n".join(lines)
+
+
+def rules_table(found: dict[str, Any]) -> str:
+    """KL of every rule at equal bytes, on training text that the run has not seen; and its plot."""
+    run = found["runs"][0]
+    _plot_rules(run)
+    lines = [_machine(found, found["runs"]), "", "| rule | " + " | ".join(f"width {r['width']}" for r in found["runs"]) + " |"]
+    lines.append("|---|" + "---|" * len(found["runs"]))
+    for i, row in enumerate(run["rows"]):
+        lines.append(f"| {row['side']}: {row['name']} | " + " | ".join(_kl(r["rows"][i]) for r in found["runs"]) + " |")
+    return "\n".join(lines)
+
+
+def full_size_table(found: dict[str, Any]) -> str:
+    """One line of the full-size artifact."""
+    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in found["seconds"].items())
+    size = f"{found['weights']:,} weights in {found['total_bytes']:,} of {found['cap_bytes']:,} bytes"
+    return f"{_where(found)}: {size}; {seconds}; peak memory {found['peak_memory_bytes'] / 2**30:.2f} GiB."
+
+
+def _kl(row: dict[str, Any]) -> str:
+    return f"{row['kl']:.5f} ± {row['kl_se']:.5f}"
+
+
+def _spread(values: list[float], se: float) -> str:
+    if len(values) == 1:
+        return f"{values[0]:.3f} ± {se:.3f}"
+    return f"{mean(values):.3f} ± {stdev(values):.3f} over {len(values)} checkpoints"
+
+
+def _where(found: dict[str, Any]) -> str:
+    hardware = found["hardware"]
+    return str(hardware["gpu"] or f"{hardware['cpu']}, {hardware['cores']} cores")
+
+
+def _machine(found: dict[str, Any], runs: list[dict[str, Any]]) -> str:
+    models = "; ".join(f"width {r['width']} seed {r['seed']}" for r in runs)
+    size = f", {runs[0]['parameters']:,} parameters at width {runs[0]['width']}" if "parameters" in runs[0] else ""
+    return f"On {_where(found)}; {models}{size}."
+
+
+def _plot_fit(run: dict[str, Any]) -> None:
+    figure, axes = plt.subplots(figsize=(6.4, 4))
+    for side, mark in (("faithful", "s"), ("ours", "o")):
+        rows = sorted((r for r in run["rows"] if r["side"] == side), key=lambda r: r["total_bytes"])
+        axes.plot([r["total_bytes"] / 1e6 for r in rows], [r["kl"] for r in rows], mark, linestyle="-", label=side)
+    axes.set(xlabel="total bytes, MB", ylabel="KL(trained || round trip), nats per token", yscale="log")
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(PLOTS / "kl_over_bytes.png", dpi=120)
+
+
+def _plot_rules(run: dict[str, Any]) -> None:
+    rows = run["rows"]
+    figure, axes = plt.subplots(figsize=(6.4, 5.6))
+    axes.barh([f"{r['side']}: {r['name']}" for r in rows], [r["kl"] for r in rows], xerr=[r["kl_se"] for r in rows])
+    axes.set(xlabel="KL on held-out training text, nats per token", xscale="log")
+    axes.invert_yaxis()
+    axes.tick_params(labelsize=7)
+    figure.tight_layout()
+    figure.savefig(PLOTS / "rules.png", dpi=120)
+
+
+if __name__ == "__main__":
+    main()

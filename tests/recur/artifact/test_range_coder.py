@@ -1,0 +1,325 @@
+"""The range coder: integer tables, adaptive streams, fitted spreads, templates, sizes against brotli, damaged data."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import tracemalloc
+from collections.abc import Sequence
+
+import brotli
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from recur.artifact.range_coder import CodeBlock, Geometry, decode_blocks, encode_blocks, tables
+from recur.artifact.range_coder.fit import fit_block
+from recur.artifact.range_coder.spread import Spread, levels_of
+from recur.artifact.range_coder.stream import Adaptive, Categorical, RangeEncoder, chunks, encode_stream
+from recur.errors import ArtifactError
+
+Codes = NDArray[np.int8]
+SIGMA = 2.47
+GOLDEN = (
+    "010448000000eee7ceb407ac2e5675f2332d07c2abca37cad41d4a921cb0ace3e7ef951443349c4718b392c99aae98ab563d06291eb4ea"
+    "c44268c0669b800c63a0d7a8c771e0650accae8d59c0e62c6a448c83f441baa2643dc60b9291881abb0c5c65cdb1c45e23803d97778fae"
+    "7b124c29bb82ae5d8dc847b7de1addf8e7ffacfb4a294a41efbf79e5fd54feae1612f125612256f869e06924699eb153e4f01d2947f16d"
+    "f186312a6e99bbae43e2ef4ecbc8d75818dde2ca894e70c2d3c9fec30685dafbcf68d7f1b9533948c4ab537bd162ec54f1c9c164fd729c"
+    "4e256dcc9f2f7b8275165518807a3c2c4c06c6f2d0966010c838ea8e5b1b39dc9213a840635fcc9703952d37066a2f5875a3e15fefd75d"
+    "b9e54d97fca1eadfc62945cae6c4eaf9ff758c"
+)
+
+
+def block(codes: NDArray[np.generic], rows: Sequence[int] | None = None, cols: Sequence[int] | None = None) -> CodeBlock:
+    row_hint = np.zeros(codes.shape[0], np.int64) if rows is None else np.array(rows)
+    col_hint = np.zeros(codes.shape[1], np.int64) if cols is None else np.array(cols)
+    return CodeBlock(codes=codes.astype(np.int8), row_hint=row_hint, col_hint=col_hint)
+
+
+def gaussian(seed: int, rows: int, cols: int, *, row_spread: float = 0, col_spread: float = 0, sigma: float = SIGMA) -> Codes:
+    draw = np.random.default_rng(seed)
+    scale = sigma * np.exp(row_spread * draw.normal(size=(rows, 1)) + col_spread * draw.normal(size=(1, cols)))
+    return np.clip(np.rint(scale * draw.normal(size=(rows, cols))), -128, 127).astype(np.int8)
+
+
+def come_back(blocks: Sequence[CodeBlock]) -> bytes:
+    data = encode_blocks(blocks)
+    found = decode_blocks(data, [b.geometry for b in blocks])
+    assert len(found) == len(blocks)
+    for one, b in zip(found, blocks, strict=True):
+        assert one.dtype == np.int8
+        np.testing.assert_array_equal(one, b.codes)
+    return data
+
+
+def ratio(blocks: Sequence[CodeBlock]) -> float:
+    return len(come_back(blocks)) / len(brotli.compress(b"".join(b.codes.tobytes() for b in blocks), quality=11))
+
+
+# Tables
+
+
+def test_the_gaussian_table_is_the_float64_one() -> None:
+    symbols = np.arange(-128, 128)
+    for level in (0, 20, 48, 69, 100):
+        sigma = 2.0 ** (level / 16 - 3)
+        expected = norm.cdf((symbols + 0.5) / sigma) - norm.cdf((symbols - 0.5) / sigma)
+        # trapezoid rule at 1/256 sigma: 2e-6 of the density
+        np.testing.assert_allclose(tables.prior(0)[level] / 2.0**24, expected, atol=3e-6)
+
+
+def test_a_wider_shape_has_heavier_tails_and_every_row_sums_to_one() -> None:
+    tails = [tables.prior(shape)[tables.LEVEL_OF_ONE, 128 + 5 :].sum() for shape in range(len(tables.SHAPES))]
+    assert tails == sorted(tails) and tails[-1] > 100 * tails[0]
+    for shape in range(len(tables.SHAPES)):
+        np.testing.assert_allclose(tables.prior(shape).sum(axis=1) / 2.0**24, 1, atol=2e-5)
+
+
+def test_the_tables_are_the_same_on_every_machine() -> None:
+    digest = hashlib.sha256(b"".join(tables.prior(s).astype("<i8").tobytes() for s in range(len(tables.SHAPES))))
+    assert digest.hexdigest() == "8695b8aba4cce0d2ab12b907137e59f24d8e86d808e0b11ec9c6929b6390fb6d"
+
+
+# Streams
+
+
+def test_the_library_takes_integer_masses_as_they_are() -> None:
+    masses = Adaptive(tables.prior(3), 64).masses(np.array([69]))
+    assert masses.sum() == 2**24 - 256
+    for symbol in (128, 131, 140):
+        encoder = RangeEncoder()
+        encoder.encode(np.full(200_000, symbol, np.int32), Categorical(masses[0].astype(float), perfect=False))
+        bits = -math.log2((masses[0, symbol] + 1) / 2**24)
+        assert encoder.num_bits() / 200_000 == pytest.approx(bits, abs=5e-4)  # 64 bits of state at the end
+
+
+def test_a_stream_costs_what_its_slow_model_says() -> None:
+    codes = gaussian(1, 1, 3000).ravel()
+    contexts = np.random.default_rng(2).choice(np.array([60, 69, 75], np.uint8), codes.size)
+    encoder = RangeEncoder()
+    encode_stream(encoder, codes, contexts, Adaptive(tables.prior(2), 32))
+    prior, seen, bits = tables.prior(2) / tables.prior(2).sum(axis=1, keepdims=True), np.zeros((176, 256)), 0.0
+    for cut in chunks(codes.size):
+        for symbol, level in zip(codes[cut].astype(int) + 128, contexts[cut], strict=True):
+            bits -= math.log2((32 * prior[level, symbol] + seen[level, symbol]) / (32 + seen[level].sum()))
+        np.add.at(seen, (contexts[cut], codes[cut].astype(int) + 128), 1)
+    assert encoder.num_bits() == pytest.approx(bits, abs=64 + 0.001 * bits)  # the coder's state; floors of 2^-24
+
+
+def test_chunks_cut_a_stream_without_gap() -> None:
+    assert [c.stop - c.start for c in chunks(100)] == [16, 16, 16, 24, 28]
+    cuts = list(chunks(1_000_000))
+    assert [c.stop for c in cuts[:-1]] == [c.start for c in cuts[1:]] and cuts[-1].stop == 1_000_000
+    assert list(chunks(0)) == []
+
+
+# Blocks
+
+
+def test_a_constant_is_its_shift_alone() -> None:
+    spread = fit_block(np.full((3, 5), -7, np.int8), np.zeros(3, np.int64), np.zeros(5, np.int64))
+    assert (spread.shift, spread.rows.width, spread.cols.width) == (-7, 0, 0)
+    assert len(come_back([block(np.full((300, 500), -7))])) < 24
+
+
+def test_levels_add_up_by_hand() -> None:
+    spread = Spread(base=60)
+    spread.rows.gain, spread.cols.width, spread.cols.classes = 4, 3, np.array([0, -2], np.int8)
+    found = spread.contexts(levels_of([0, 8, -80]), levels_of([5, 5]))
+    # hint 8 = one octave = 16 levels, half believed; width 3 = 4 levels a class; held to the table below
+    assert found.tolist() == [[60, 52], [68, 60], [0, 0]]
+
+
+def test_hints_count_from_their_median() -> None:
+    assert levels_of([10, 12, 11]).tolist() == [-2, 2, 0]
+    assert levels_of([]).tolist() == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_codes_with_any_hints_come_back(data: st.DataObject) -> None:
+    blocks = []
+    for _ in range(data.draw(st.integers(0, 4))):
+        rows, cols = data.draw(st.integers(0, 24)), data.draw(st.integers(0, 24))
+        draw = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+        low = data.draw(st.integers(-128, 127))
+        codes = draw.integers(low, data.draw(st.integers(low, 127)) + 1, size=(rows, cols))
+        reach = data.draw(st.sampled_from([0, 3, 128, 10**9]))
+        hints = [draw.integers(-reach, reach + 1, size=n) for n in (rows, cols)]
+        blocks.append(block(codes, *(h.tolist() for h in hints)))
+    come_back(blocks)
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        np.zeros((0, 5)),
+        np.zeros((5, 0)),
+        np.full((1, 1), -128),
+        np.full((1, 1), 127),
+        np.zeros((40, 40)),
+        np.where(np.arange(4096).reshape(64, 64) % 2, 127, -128),
+        np.arange(-128, 128).reshape(1, 256),
+        np.where(np.arange(100)[:, None] == 50, 127, 0) * np.ones((1, 30)),
+    ],
+)
+def test_degenerate_blocks_come_back(codes: NDArray[np.generic]) -> None:
+    come_back([block(codes)])
+    come_back([block(codes), block(gaussian(3, 20, 30)), block(codes)])
+
+
+def test_no_blocks_are_a_header() -> None:
+    assert len(come_back([])) == 6
+
+
+def test_codes_need_not_be_contiguous() -> None:
+    come_back([block(gaussian(4, 40, 60).T), block(gaussian(4, 40, 60)[::2, ::-3])])
+
+
+def test_encoding_is_deterministic() -> None:
+    blocks = [block(gaussian(5, 100, 80, row_spread=0.3)), block(gaussian(6, 1, 300))]
+    assert encode_blocks(blocks) == encode_blocks(blocks)
+
+
+def test_fixed_data_decodes_to_fixed_codes() -> None:
+    """The format: bytes written by version 1, with classes, hints, shift and template in them."""
+    found = decode_blocks(bytes.fromhex(GOLDEN), [b.geometry for b in golden_blocks()])
+    for one, b in zip(found, golden_blocks(), strict=True):
+        np.testing.assert_array_equal(one, b.codes)
+
+
+def golden_blocks() -> list[CodeBlock]:
+    """Codes of integer arithmetic, so that they never change."""
+    r, c = np.arange(20)[:, None], np.arange(12)[None, :]
+    noise = (r * 7919 + c * 104_729 + r * c * 31) % 5 - 2
+    repeated = np.where(r % 2, (c * 37 % 61) - 30, (r * 29 + c * c * 17) % 71 - 35) + noise
+    steps = (np.arange(30)[None, :] * 13) % 7 - 40
+    return [block(noise * (1 + 3 * (r > 15))), block(repeated, [x % 3 for x in range(20)]), block(steps)]
+
+
+# Sizes
+
+
+@pytest.mark.parametrize(("spreads", "bar"), [((0, 0), 0.990), ((0.2, 0), 0.988), ((0.2, 0.3), 0.970)])
+def test_gaussian_codes_beat_brotli(spreads: tuple[float, float], bar: float) -> None:
+    shapes = [(512, 256)], [(256, 64)] * 4, [(64, 64)]
+    for many in shapes:
+        made = [gaussian(k, *shape, row_spread=spreads[0], col_spread=spreads[1]) for k, shape in enumerate(many)]
+        assert ratio([block(codes) for codes in made]) <= bar
+
+
+def test_hints_are_worth_what_they_tell() -> None:
+    """With true hints, codes of varied spread cost their conditional entropy; without, the spread has to be told."""
+    draw = np.random.default_rng(7)
+    rows, cols = draw.integers(-6, 7, size=400), draw.integers(-10, 11, size=64)
+    sigma = SIGMA * np.exp2((rows[:, None] + cols[None, :]) / 8)
+    codes = np.clip(np.rint(sigma * draw.normal(size=sigma.shape)), -128, 127)
+    spread = np.log2(np.sqrt(2 * np.pi * np.e * (sigma**2 + 1 / 12))).sum() / 8  # entropy at high rate
+    told = len(come_back([block(codes, list(rows), list(cols))]))
+    untold = len(come_back([block(codes)]))
+    assert told < 1.006 * spread and told < untold < 1.02 * spread
+
+
+def test_false_hints_are_not_believed() -> None:
+    codes = gaussian(8, 300, 200)
+    draw = np.random.default_rng(9)
+    rows, cols = draw.integers(-16, 17, size=300), draw.integers(-16, 17, size=200)
+    assert len(come_back([block(codes, list(rows), list(cols))])) <= len(come_back([block(codes)])) + 40
+
+
+@pytest.mark.parametrize("reach", [0, 6])
+def test_rows_that_repeat_one_vector_are_found(reach: int) -> None:
+    """A fifth of an embedding is one vector with little noise, whatever the rows' steps."""
+    draw = np.random.default_rng(10)
+    weights = draw.normal(size=(400, 64))
+    weights[100:180] = draw.normal(size=64) + 0.06 * draw.normal(size=(80, 64))
+    hints = draw.integers(-reach, reach + 1, size=400)
+    codes = np.clip(np.rint(12 * np.exp2(hints[:, None] / 8) * weights), -128, 127)
+    found = fit_block(codes.astype(np.int8), levels_of(hints), levels_of(np.zeros(64)))
+    assert np.flatnonzero(found.template.gains).tolist() == list(range(100, 180))
+    assert ratio([block(codes, list(hints))]) < 0.96
+
+
+def test_many_small_arrays_cost_little_to_tell_apart() -> None:
+    arrays = [gaussian(k, 1, 512, sigma=6) for k in range(40)]
+    bits = 40 * 512 * math.log2(6 * math.sqrt(2 * math.pi * math.e))
+    assert len(come_back([block(a) for a in arrays])) * 8 < 1.01 * bits
+
+
+# Damage
+
+
+def damaged_blocks() -> tuple[bytes, list[Geometry]]:
+    blocks = [block(gaussian(11, 40, 30, row_spread=0.8)), *golden_blocks()]
+    return encode_blocks(blocks), [b.geometry for b in blocks]
+
+
+def refused_or_right_shape(data: bytes, geometry: list[Geometry]) -> bool:
+    """Whether the data was refused; anything but the one error fails the test."""
+    try:
+        found = decode_blocks(data, geometry)
+    except ArtifactError as e:
+        assert e.value and e.rule and e.remedy
+        return True
+    assert [f.shape for f in found] == [(g.rows, g.cols) for g in geometry]
+    return False
+
+
+def test_flipped_bits_are_refused_or_give_codes_of_the_right_shape() -> None:
+    data, geometry = damaged_blocks()
+    draw = np.random.default_rng(12)
+    for position in draw.integers(0, 8 * len(data), size=400):
+        flipped = bytearray(data)
+        flipped[position // 8] ^= 1 << (position % 8)
+        refused_or_right_shape(bytes(flipped), geometry)
+
+
+@pytest.mark.parametrize("fill", [0, 1, 2])
+def test_other_words_are_refused_or_give_codes_of_the_right_shape(fill: int) -> None:
+    data, geometry = damaged_blocks()
+    size = len(data) - 6
+    for seed in range(100):
+        draw = np.random.default_rng(seed)
+        words = [draw.bytes(size), bytes([255]) * size, bytes(size)][fill]
+        header = bytes([1, int(draw.integers(0, 256))]) + data[2:6]
+        refused_or_right_shape(header + words, geometry)
+
+
+def test_missing_and_trailing_data_are_refused() -> None:
+    data, geometry = damaged_blocks()
+    for other in (*(data[:n] for n in range(0, len(data), 7)), data + b"\0", data + bytes(4)):
+        assert refused_or_right_shape(other, geometry)
+
+
+def test_words_beyond_the_last_code_are_refused() -> None:
+    data, geometry = damaged_blocks()
+    words = (len(data) - 6) // 4 + 3
+    with pytest.raises(ArtifactError, match="more than the codes"):
+        decode_blocks(data[:2] + words.to_bytes(4, "little") + data[6:] + b"\x55" * 12, geometry)
+
+
+@pytest.mark.parametrize(("header", "rule"), [(b"\x02\x00", "must be 1"), (b"\x01\xf0", "prior shape 15")])
+def test_unknown_headers_are_refused(header: bytes, rule: str) -> None:
+    with pytest.raises(ArtifactError, match=rule):
+        decode_blocks(header + bytes(4), [])
+
+
+def test_hints_of_another_length_are_refused() -> None:
+    with pytest.raises(ArtifactError, match="one per row and column"):
+        Geometry(rows=3, cols=2, row_hint=np.zeros(2, int), col_hint=np.zeros(2, int))
+    with pytest.raises(ArtifactError):
+        encode_blocks([block(np.zeros((2, 2)), [1], [1, 1])])
+
+
+def test_decoding_takes_a_few_bytes_per_code() -> None:
+    blocks = [block(gaussian(13, 2000, 500, col_spread=0.3))]
+    data = encode_blocks(blocks)
+    decode_blocks(data, [b.geometry for b in blocks])  # tables are made once
+    tracemalloc.start()
+    decode_blocks(data, [b.geometry for b in blocks])
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 8 * blocks[0].codes.size + (16 << 20)
