@@ -50,6 +50,7 @@ def fit_tables(found: dict[str, Any]) -> str:
     for c in runs[0]["coding"]:
         lines.append(f"| {c['codes']} | {c['brotli_bytes']:,} | {c['our_bytes']:,} | {c['ratio']:.4f} | {c['bar']} |")
     slack, most = (max(c[k] for run in runs for c in run["caps"]) for k in ("slack_frac", "compressions"))
+    lines += ["", "![KL over bytes](quantization/kl_over_bytes.png)"]
     lines += ["", f"Ten random caps of each checkpoint: largest slack {slack:.4%} of the cap, at most {most} real compressions."]
     return "\n".join(lines)
 
@@ -62,6 +63,7 @@ def rules_table(found: dict[str, Any]) -> str:
     lines.append("|---|" + "---|" * len(found["runs"]))
     for i, row in enumerate(run["rows"]):
         lines.append(f"| {row['side']}: {row['name']} | " + " | ".join(_kl(r["rows"][i]) for r in found["runs"]) + " |")
+    lines += ["", "![KL of the rules](quantization/rules.png)"]
     return "\n".join(lines)
 
 
@@ -95,9 +97,15 @@ def _machine(found: dict[str, Any], runs: list[dict[str, Any]]) -> str:
 
 def _plot_fit(run: dict[str, Any]) -> None:
     figure, axes = plt.subplots(figsize=(6.4, 4))
-    for side, mark in (("faithful", "s"), ("ours", "o")):
-        rows = sorted((r for r in run["rows"] if r["side"] == side), key=lambda r: r["total_bytes"])
-        axes.plot([r["total_bytes"] / 1e6 for r in rows], [r["kl"] for r in rows], mark, linestyle="-", label=side)
+    solved = [r for r in run["rows"] if r["side"] == "faithful" and "solved" in r["name"]]
+    series = {
+        "reference, pruned to the cap": [r for r in run["rows"] if r["side"] == "faithful" and r not in solved],
+        "reference, step solved": solved,
+        "ours": [r for r in run["rows"] if r["side"] == "ours"],
+    }
+    for (label, rows), mark in zip(series.items(), "sDo", strict=True):
+        ordered = sorted(rows, key=lambda r: r["total_bytes"])
+        axes.plot([r["total_bytes"] / 1e6 for r in ordered], [r["kl"] for r in ordered], mark, linestyle="-", label=label)
     axes.set(xlabel="total bytes, MB", ylabel="KL(trained || round trip), nats per token", yscale="log")
     axes.legend()
     figure.tight_layout()
