@@ -99,11 +99,10 @@ class Rounded:
 def prepare_items(trained: Trained, recipe: Recipe, folder: Path) -> list[PrepareItem]:
     """One item per weight that gets codes, the longest first."""
     cfg = recipe.quantize
+    jobs = {job.parameter: job for job in plan_model(trained.ema, cfg) if has_grid(job, trained.ema[job.parameter])}
     items = [
-        PrepareItem(job=job, weight=trained.ema[job.parameter], known=known, cfg=cfg, folder=folder)
-        for job in plan_model(trained.ema, cfg)
-        if has_grid(job, trained.ema[job.parameter])
-        for known in (calibrated(trained, job.parameter, tokens_per_batch(recipe)),)
+        PrepareItem(job=jobs[name], weight=trained.ema[name], known=known, cfg=cfg, folder=folder)
+        for name, known in calibrated(trained, list(jobs), tokens_per_batch(recipe)).items()
     ]
     return sorted(items, key=lambda item: (-item.job.flops, item.job.index))
 
@@ -118,18 +117,20 @@ def has_grid(job: TensorJob, tensor: Tensor) -> bool:
     return job.kind in (TensorClass.MATRIX, TensorClass.TABLE) and tensor.ndim == 2
 
 
-def calibrated(trained: Trained, parameter: str, batch_tokens: int) -> Calibrated:
-    """The calibration of one parameter, per token."""
-    total = trained.hessians.sums.get(parameter)
-    hessian = None if total is None else total / (trained.hessians.batches * batch_tokens)
-    moments = trained.moments
-    if moments is None:
-        return Calibrated(hessian=hessian)
-    return Calibrated(
-        hessian=hessian,
-        outputs=moments.output_moments().get(parameter),
-        lookups=moments.lookup_moments().get(parameter),
-    )
+def calibrated(trained: Trained, parameters: Sequence[str], batch_tokens: int) -> dict[str, Calibrated]:
+    """The calibration of each parameter, per token."""
+    sums, moments = trained.hessians.sums, trained.moments
+    tokens = trained.hessians.batches * batch_tokens
+    outputs = {} if moments is None else moments.output_moments()
+    lookups = {} if moments is None else moments.lookup_moments()
+    return {
+        name: Calibrated(
+            hessian=sums[name] / tokens if name in sums else None,
+            outputs=outputs.get(name),
+            lookups=lookups.get(name),
+        )
+        for name in parameters
+    }
 
 
 @contextmanager

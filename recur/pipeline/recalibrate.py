@@ -14,12 +14,11 @@ import torch
 
 from recur.config import Recipe
 from recur.data.dataset import load_dataset
-from recur.model.backend import choose_backend, use_backend
-from recur.model.build import build_model
 from recur.model.gpt import GPT
 from recur.pipeline.backend import default_device
+from recur.pipeline.trained import trained_model
 from recur.train.calibrate import Calibration, calibration_units, collect
-from recur.train.checkpoint import load_ema, load_summary
+from recur.train.checkpoint import load_summary
 from recur.train.run import training_loader
 
 
@@ -61,10 +60,5 @@ def calibrate_share(item: CalibrateItem) -> Calibration:
 
 def _model(item: CalibrateItem, device: torch.device) -> GPT:
     """The trained model, recurrence as at the end of training."""
-    cfg = item.recipe.train
-    use_backend(choose_backend(cfg.attention, device, cfg.precision))
     torch.set_float32_matmul_precision("high" if device.type == "cuda" else "highest")
-    model = build_model(item.recipe.model, seed=0, precision=cfg.precision, device=device)
-    model.load_state_dict(load_ema(item.folder))
-    model.set_recurrence(load_summary(item.folder).recurrence_active)
-    return model
+    return trained_model(item.folder, item.recipe, device, recurrence=load_summary(item.folder).recurrence_active)

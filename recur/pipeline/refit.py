@@ -18,16 +18,15 @@ from recur.data.dataset import load_dataset
 from recur.errors import ArtifactError, RecipeError
 from recur.evaluate.artifact import load_model
 from recur.evaluate.divergence import Divergence, divergences, held_out_training_windows
-from recur.model.backend import choose_backend, use_backend
-from recur.model.build import build_model
 from recur.pipeline.backend import Backend, default_device
 from recur.pipeline.recalibrate import CalibrateItem, calibrate_share
 from recur.pipeline.run import SeedRun
 from recur.pipeline.scoring import ARTIFACT_FILE
+from recur.pipeline.trained import trained_model
 from recur.record.attempt import AttemptDir, PhaseRecord
 from recur.record.result import Phase, SeedResult
 from recur.seedspec import SPEC_FILE, SeedSpec, load_spec
-from recur.train.checkpoint import load_ema, load_summary, load_trained, payloads, save_trained
+from recur.train.checkpoint import load_summary, load_trained, payloads, save_trained
 
 CHANGEABLE = ("quantize", "artifact", "evaluate", "cluster")
 """Branches of the recipe that a refit may change."""
@@ -175,10 +174,7 @@ def training_divergence(spec: SeedSpec, tokens: int = HELD_OUT_TOKENS) -> Diverg
     recipe, folder, device = spec.recipe, spec.attempt_dir.folder, default_device()
     summary, world = load_summary(folder), _world(spec.attempt_dir)
     accumulated = recipe.train.micro_batches // world
-    use_backend(choose_backend(recipe.train.attention, device, recipe.train.precision))
-    teacher = build_model(recipe.model, seed=0, precision=recipe.train.precision, device=device)
-    teacher.load_state_dict(load_ema(folder))
-    teacher.set_recurrence(summary.recurrence_active)
+    teacher = trained_model(folder, recipe, device, recurrence=summary.recurrence_active)
     student = load_model(folder / ARTIFACT_FILE, recipe, device, recurrence=summary.recurrence_active)
     windows = held_out_training_windows(
         load_dataset(spec.dataset_root),

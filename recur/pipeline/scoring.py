@@ -26,11 +26,11 @@ from recur.evaluate.runner import MODES, PartScore, evaluate_part, merge, merge_
 from recur.evaluate.scoring import Scorer
 from recur.evaluate.windows import WindowPlan
 from recur.model.backend import choose_backend, use_backend
-from recur.model.build import build_model
 from recur.model.gpt import GPT
 from recur.pipeline.backend import default_device
+from recur.pipeline.trained import trained_model
 from recur.record.atomic import sha256_of
-from recur.train.checkpoint import SUMMARY_FILE, load_ema
+from recur.train.checkpoint import SUMMARY_FILE
 
 ARTIFACT_FILE = "artifact.ptz"
 PROBE_WINDOWS = 64
@@ -159,10 +159,7 @@ _compiled: dict[int, CompiledScorer] = {}
 def _build(item: EvalItem, device: torch.device) -> GPT:
     """A fresh model with the weights from their file, recurrence as at the end of training."""
     recipe = item.recipe
+    if item.source == "trained":
+        return trained_model(item.folder, recipe, device, recurrence=item.recurrence)
     use_backend(choose_backend(recipe.train.attention, device, recipe.train.precision))
-    if item.source == "artifact":
-        return load_model(item.folder / ARTIFACT_FILE, recipe, device, recurrence=item.recurrence)
-    model = build_model(recipe.model, seed=0, precision=recipe.train.precision, device=device)
-    model.load_state_dict(load_ema(item.folder))
-    model.set_recurrence(item.recurrence)
-    return model
+    return load_model(item.folder / ARTIFACT_FILE, recipe, device, recurrence=item.recurrence)

@@ -6,6 +6,7 @@ trial tries all coders for a section and later ones keep its winner: which coder
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,10 +39,8 @@ def quantize(work: Work) -> Quantized:
     items = prepare_items(trained, work.recipe, work.folder)
     names = [f"gptq[seed={work.seed} {item.job.name}]" for item in items]
     index = save_index(trained, work.map(prepare_item, items, names), work.recipe.quantize, work.folder)
-    methods: dict[str, int] = {}
-    for weight in index.weights:
-        methods[weight.method] = methods.get(weight.method, 0) + 1
-    return Quantized(fields={"methods": methods | {"passthrough": len(index.passed)}}, payloads=index.payloads)
+    methods = {**Counter(weight.method for weight in index.weights), "passthrough": len(index.passed)}
+    return Quantized(fields={"methods": methods}, payloads=index.payloads)
 
 
 def fit(work: Work) -> Fitted:

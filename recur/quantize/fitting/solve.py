@@ -68,7 +68,10 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class Solved:
-    """The trial that counts, and all of them in order; ``in_window`` is False where even the finest steps leave room."""
+    """The trial that counts, and all of them in order.
+
+    ``in_window`` is False where even the finest steps leave room, or no trial hit the budget's window.
+    """
 
     best: Trial
     trials: tuple[Trial, ...]

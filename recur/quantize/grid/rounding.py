@@ -18,7 +18,7 @@ from recur.quantize.grid.steps import LogSteps
 from recur.quantize.scales import round_codes
 from recur.quantize.sweep import Factor, sweep
 
-EIGHTHS = 8
+EXPONENTS_PER_OCTAVE = 8
 CODE_LIMIT = 127
 GUARD_LIMIT = 120
 """Largest code before error feedback; a finer step in a row than max|row| / 120 is raised to it."""
@@ -65,7 +65,7 @@ def grid_steps(W_RC: Tensor, steps: LogSteps, log2_multiplier: float) -> GridSte
     if not (torch.isfinite(base) and base > 0):
         raise RecurError(f"a step of 2^{centre:.1f} is outside float32: the byte cap cannot be met")
     wanted_R = _eighths(steps.rows.double() + log2_multiplier - centre)
-    guard_R = (largest_R / (GUARD_LIMIT * base)).clamp_min(2.0**-15).log2() * EIGHTHS
+    guard_R = (largest_R / (GUARD_LIMIT * base)).clamp_min(2.0**-15).log2() * EXPONENTS_PER_OCTAVE
     rows_R = torch.maximum(wanted_R.float(), guard_R.ceil().clamp(-127, 127)).to(torch.int8)
     return GridSteps(base=base, rows=rows_R, columns=columns_C)
 
@@ -74,7 +74,7 @@ def _centre(wanted_R: Tensor, guard_R: Tensor) -> float:
     """log2 of the base: the median row's, or higher, so that no row that the guard raises is out of reach of its exponent."""
     if not len(wanted_R):
         return 0.0
-    return max(float(torch.maximum(wanted_R, guard_R).median()), float(guard_R.max()) - 127 / EIGHTHS)
+    return max(float(torch.maximum(wanted_R, guard_R).median()), float(guard_R.max()) - 127 / EXPONENTS_PER_OCTAVE)
 
 
 def round_to_grid(W_RC: Tensor, grid: GridSteps, factor: Factor | None, block_columns: int) -> Tensor:
@@ -92,4 +92,4 @@ def round_to_grid(W_RC: Tensor, grid: GridSteps, factor: Factor | None, block_co
 
 
 def _eighths(log2: Tensor) -> Tensor:
-    return (log2.float() * EIGHTHS).round().clamp(-127, 127).to(torch.int8)
+    return (log2.float() * EXPONENTS_PER_OCTAVE).round().clamp(-127, 127).to(torch.int8)
