@@ -26,7 +26,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 SLOPES = [
     (f"slope p={p} by {layout}", [f"quantize.slope_exponent={p}", f"quantize.step_layout={layout}"])
     for layout in ("matrix", "row", "row_column")
-    for p in (0.5, 0.75, 1.0)
+    for p in (0.5, 0.75, 0.85, 1.0)
 ]
 OTHERS = [
     ("sdclip by row", ["quantize.scale_rule=sdclip", "quantize.step_layout=row"]),

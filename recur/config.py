@@ -131,7 +131,7 @@ class QuantizeConfig:
     """Micro-batches of a rank whose output-gradient moments are summed in calibration; 0 = none, tables get no Hessian."""
     scale_rule: str = "slope"
     """How `artifact.fit = "solve"` shapes the steps, up to its one global multiplier: a component of recur.quantize.rules."""
-    slope_exponent: Fraction = 0.75
+    slope_exponent: Fraction = 0.85
     """p of step ~ (G D)^(-p/2) sigma^(1-p): 1 = equal slope, 0 = steps proportional to the spread."""
     step_layout: Literal["matrix", "row", "row_column"] = "row_column"
     attention_clip: Positive = 13.0

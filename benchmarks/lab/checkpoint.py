@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -96,10 +96,12 @@ def make_checkpoint(
         save_spec(attempt.path(SPEC_FILE), spec)
         LocalBackend().train(spec, attempt)
     trained, made_with = load_trained(attempt.folder), load_spec(attempt.path(SPEC_FILE)).recipe
+    if replace(made_with, quantize=recipe.quantize) != recipe:
+        raise SystemExit(f"{root} holds a checkpoint of another recipe: name another --work folder, or give its settings")
     seq_len = made_with.model.train_seq_len
     dataset = load_dataset(data.root)
     return Checkpoint(
-        recipe=made_with,
+        recipe=recipe,
         trained=trained,
         held_out=windows_of(validation_tokens(dataset, seq_len), seq_len, tokens),
         tuning=held_out_training_windows(
