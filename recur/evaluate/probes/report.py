@@ -24,7 +24,7 @@ class ProbeReport:
         sum_positions, sum_candidates, largest_sum_error, sum_tolerance: see
             `recur.evaluate.probes.normalisation.Normalisation`; -1 where a sum is no number.
         verdict: pass where nothing was found.
-        findings: what was found, in words.
+        findings: what was found, in words, each behind the name of its probe: order, executed, noise, causality, normalisation.
     """
 
     mode: str
@@ -56,7 +56,14 @@ def probe_report(
     executed: tuple[str, ...] = (),
 ) -> ProbeReport:
     """The report of all probes of a mode; ``executed`` are findings of the scores against the log."""
-    findings = (*order.findings, *executed, *noise.findings, *causality.findings, *normalisation.findings)
+    by_probe = {
+        "order": order.findings,
+        "executed": executed,
+        "noise": noise.findings,
+        "causality": causality.findings,
+        "normalisation": normalisation.findings,
+    }
+    findings = tuple(f"{probe}: {text}" for probe, texts in by_probe.items() for text in texts)
     return ProbeReport(
         mode=mode,
         precision=precision,

@@ -85,7 +85,8 @@ def largest_difference(a: Nats, b: Nats) -> float:
     lone = np.isnan(a) != np.isnan(b)
     if lone.any():
         return float("inf")
-    return float(np.nanmax(np.abs(a - b), initial=0.0))
+    apart = np.subtract(a, b, out=np.zeros_like(a), where=(a != b) & ~np.isnan(a))
+    return float(np.abs(apart).max(initial=0.0))
 
 
 def measure_noise(scoring: Scoring, tokens: IntArray, first: Nats, *, repeats: int, precision: Precision) -> Noise:
