@@ -10,7 +10,6 @@ import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 
@@ -180,10 +179,11 @@ def find_known(text: str, lines: Sequence[KnownRecord] | None = None) -> KnownRe
     for record in among:
         if record.pr == number:
             return record
-    names = [str(r.pr) for r in among]
-    near = get_close_matches(str(number if number is not None else text), names, n=3, cutoff=0.5)
-    shown = near or sorted(names, key=int)
-    raise InputError(f"{text!r}", "is not a known line", f"{'near' if near else 'known'}: {', '.join('#' + n for n in shown)}")
+    numbers = sorted(r.pr for r in among)
+    if number is not None:
+        numbers = sorted(numbers, key=lambda pr: abs(pr - number))[:3]
+    listed = ", ".join(f"#{pr}" for pr in numbers)
+    raise InputError(f"{text!r}", "is not a known line", f"{'known' if number is None else 'near'}: {listed}")
 
 
 def pr_number(text: str) -> int | None:

@@ -63,13 +63,13 @@ def allowed_wording(arm: Arm, known: Sequence[KnownRecord]) -> Claims:
         verdicts=tuple(verdicts.values()),
         frontier=before,
         record=before is not None and before.strict_passed,
-        record_reason=_record_reason(before),
+        record_reason=_record_reason(before, [verdicts[r.pr] for r in others if _counts(r, arm.pr)]),
     )
 
 
 def frontier(known: Sequence[KnownRecord], *, before_pr: int | None = None) -> KnownRecord | None:
     """The best accepted line, of those before pull request ``before_pr`` where that is given."""
-    lines = [r for r in known if r.is_accepted and (before_pr is None or r.pr < before_pr)]
+    lines = [r for r in known if _counts(r, before_pr)]
     return min(lines, key=lambda r: r.score_bpb, default=None)
 
 
@@ -109,10 +109,17 @@ def _reasons(phrase: Phrase, arm: Arm, known: Sequence[KnownRecord], claims: Cla
             yield verdict.sentence
 
 
-def _record_reason(before: Verdict | None) -> str:
+def _counts(record: KnownRecord, before_pr: int | None) -> bool:
+    return record.is_accepted and (before_pr is None or record.pr < before_pr)
+
+
+def _record_reason(before: Verdict | None, accepted: Sequence[Verdict]) -> str:
+    """Why "record" may (not) be said: the rule's own p, or else the best line that is shown to be better."""
     if before is None:
         return "no accepted line is known that this could be compared with"
-    policy = before.policies[0]
     if before.relation is Relation.BETTER:
+        policy = before.policies[0]
         return f"the README's rule is {'met' if policy.passed else 'not met'}: {policy.told}; {before.sentence}"
+    if before.relation is Relation.UNTESTED:
+        return next((v for v in accepted if v.relation is Relation.WORSE), before).sentence
     return before.sentence

@@ -58,7 +58,10 @@ class PolicyVerdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """``label`` (new) against ``against`` (old); ``difference_bpb`` below zero means that new scores lower."""
+    """``label`` (new) against ``against`` (old); ``difference_bpb`` below zero means that new scores lower.
+
+    ``why_not`` says why there is no test ("" where there is one); ``warnings`` is what a reader must know beside that.
+    """
 
     label: str
     against: str
@@ -70,6 +73,7 @@ class Verdict:
     n_against: int | None
     tests: tuple[UnitTest, ...]
     policies: tuple[PolicyVerdict, ...]
+    why_not: str
     warnings: tuple[str, ...]
 
     @property
@@ -94,13 +98,13 @@ class Verdict:
         plain = self.test.plain if self.test else None
         if plain is None or plain.p_two_sided is None:
             return f"{self.difference_bpb:+.5f} BPB ({means}; no test)"
-        told = f"Welch t = {plain.t:.2f}, df {plain.df:.2f}, one-sided p {plain.p_two_sided / 2:.2g}"
+        told = f"Welch t = {plain.t:.2f}, df {plain.df:.2f}, one-sided {shown_p(plain.p_two_sided / 2)}"
         return f"{self.difference_bpb:+.5f} BPB ({means}; {told})"
 
     @property
     def sentence(self) -> str:
         """The whole finding as one sentence; the only wording that a generated document uses."""
-        reason = f": {'; '.join(self.warnings)}" if self.relation in (Relation.UNTESTED, Relation.INCOMPARABLE) else ""
+        reason = f" ({self.why_not})" if self.why_not else ""
         return f"{self.label} {self.relation} {self.against}{reason}: {self.numbers}"
 
 
@@ -121,7 +125,8 @@ def judge(new: Arm, old: Arm) -> Verdict:
         n_against=old.n,
         tests=tests,
         policies=(_readme(new, tests), _practice(tests)),
-        warnings=tuple(_warnings(new, old, tests)),
+        why_not=_why_not(new, old, tests),
+        warnings=tuple(_warnings(new, old)) if text is not False else (),
     )
 
 
@@ -170,7 +175,7 @@ def _readme(new: Arm, tests: tuple[UnitTest, ...]) -> PolicyVerdict:
     if test is None or test.strict is None or p is None:
         return PolicyVerdict(policy=README, passed=None, p=None, told="not judged: no test with the margin")
     enough = (new.n or 0) >= MIN_SEEDS
-    told = f"p {p:.2g} that new is lower by more than {test.strict.margin:.5f} {test.unit}; asked: p < .01"
+    told = f"{shown_p(p)} that new is lower by more than {test.strict.margin:.5f} {test.unit}; asked: p < .01"
     return PolicyVerdict(
         policy=README,
         passed=p < ALPHA_STRICT and enough,
@@ -183,20 +188,20 @@ def _practice(tests: tuple[UnitTest, ...]) -> PolicyVerdict:
     p = tests[0].plain.p_one_sided if tests else None
     if p is None:
         return PolicyVerdict(policy=PRACTICE, passed=None, p=None, told="not judged: no test")
-    return PolicyVerdict(policy=PRACTICE, passed=p < ALPHA_1902, p=p, told=f"p {p:.2g} that new is lower; asked: p < .25")
+    return PolicyVerdict(policy=PRACTICE, passed=p < ALPHA_1902, p=p, told=f"{shown_p(p)} that new is lower; asked: p < .25")
 
 
-def _warnings(new: Arm, old: Arm, tests: tuple[UnitTest, ...]) -> list[str]:
-    """What a reader must know before he believes the difference."""
+def _why_not(new: Arm, old: Arm, tests: tuple[UnitTest, ...]) -> str:
+    if same_text(new, old) is False:
+        return f"scored on different texts: {new.corpus or '?'} | {old.corpus or '?'}"
+    if tests:
+        return "neither side has any deviation" if tests[0].plain.t is None else ""
+    return "; ".join(f"no two seeds' scores of {arm.label} are known" for arm in (new, old) if arm.bpb is None)
+
+
+def _warnings(new: Arm, old: Arm) -> list[str]:
     text, cut = same_text(new, old), same_tokenizer(new, old)
-    if text is False:
-        return [f"scored on different texts ({new.corpus or '?'} | {old.corpus or '?'}): BPB cannot be compared"]
     found = []
-    for arm in (new, old):
-        if arm.bpb is None:
-            found.append(f"{arm.label} has no two seeds' scores")
-    if tests and tests[0].plain.t is None:
-        found.append("neither side has any deviation: no test")
     if text is None:
         found.append("not known whether both were scored on the same text")
     if cut is False:
@@ -210,6 +215,11 @@ def _warnings(new: Arm, old: Arm, tests: tuple[UnitTest, ...]) -> list[str]:
     if new.cap_bytes and old.cap_bytes and new.cap_bytes != old.cap_bytes:
         found.append(f"caps differ ({new.cap_bytes:,} | {old.cap_bytes:,} bytes)")
     return found
+
+
+def shown_p(p: float) -> str:
+    """`p 0.00023`, and `p > .99` where two digits would round to 1."""
+    return "p > .99" if p >= 0.995 else f"p {p:.2g}"
 
 
 def _mean(value: float, n: int | None) -> str:
