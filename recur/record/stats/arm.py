@@ -37,6 +37,7 @@ class Arm:
         bytes_per_token: of the scored text.
         scoring: "sliding", or "ttt" for a score after test-time training.
         left_out: seeds that did not succeed, in words.
+        date: ISO day (or time) of a submission.
         pr: pull request of a published line; ``base_pr`` the one it says it is built on.
     """
 
@@ -58,6 +59,7 @@ class Arm:
     scoring: str = "sliding"
     left_out: tuple[str, ...] = ()
     status: str = ""
+    date: str = ""
     pr: int | None = None
     base_pr: int | None = None
 
@@ -134,6 +136,7 @@ def arm_of_known(record: KnownRecord) -> Arm:
         cap_bytes=record.cap_bytes,
         scoring=record.scoring,
         status=record.status,
+        date=record.date,
         pr=record.pr,
         base_pr=record.base_pr,
     )

@@ -1,8 +1,9 @@
 """What may be said of an arm beside the published lines, and which wording in a text says more than that.
 
 "Better", "worse" and "not distinguishable" are those of `recur.record.stats.verdicts`. "Record", "SOTA" and their like need
-more: the README's rule met against the best accepted line that was there before (chronology: pull requests are numbered in
-the order of their creation; the merge does not count). Works with the lines of known.toml alone.
+more: the README's rule met against the best accepted line that was there before. Chronology: pull requests are numbered in
+the order of their creation, and the merge does not count; an arm without one is placed by its date. Works with the lines of
+known.toml alone.
 """
 
 from __future__ import annotations
@@ -56,21 +57,20 @@ def allowed_wording(arm: Arm, known: Sequence[KnownRecord]) -> Claims:
     """What may be said of ``arm`` beside the ``known`` lines (its own line among them is left out)."""
     others = sorted((r for r in known if r.pr != arm.pr), key=lambda r: r.score_bpb)
     verdicts = {r.pr: judge(arm, arm_of_known(r)) for r in others}
-    best = frontier(others, before_pr=arm.pr)
+    best = frontier(others, before=arm)
     before = verdicts[best.pr] if best else None
     return Claims(
         label=arm.label,
         verdicts=tuple(verdicts.values()),
         frontier=before,
         record=before is not None and before.strict_passed,
-        record_reason=_record_reason(before, [verdicts[r.pr] for r in others if _counts(r, arm.pr)]),
+        record_reason=_record_reason(before, [verdicts[r.pr] for r in others if _counts(r, arm)]),
     )
 
 
-def frontier(known: Sequence[KnownRecord], *, before_pr: int | None = None) -> KnownRecord | None:
-    """The best accepted line, of those before pull request ``before_pr`` where that is given."""
-    lines = [r for r in known if _counts(r, before_pr)]
-    return min(lines, key=lambda r: r.score_bpb, default=None)
+def frontier(known: Sequence[KnownRecord], *, before: Arm | None = None) -> KnownRecord | None:
+    """The best accepted line; with ``before`` the best of those that were there before that arm."""
+    return min((r for r in known if _counts(r, before)), key=lambda r: r.score_bpb, default=None)
 
 
 def refused(text: str, arm: Arm, known: Sequence[KnownRecord]) -> list[Refusal]:
@@ -103,14 +103,17 @@ def _reasons(phrase: Phrase, arm: Arm, known: Sequence[KnownRecord], claims: Cla
     if not phrase.prs:
         base = next((r for r in known if r.pr == arm.base_pr), None) if phrase.kind is Kind.BASE else None
         verdict = claims.against(base.label) if base else claims.frontier
-        if verdict is None:
-            yield "no published line is known that this could be compared with"
-        elif verdict.relation is not Relation.BETTER:
-            yield verdict.sentence
+        if verdict is None or verdict.relation is not Relation.BETTER:
+            yield verdict.sentence if base and verdict else claims.record_reason
 
 
-def _counts(record: KnownRecord, before_pr: int | None) -> bool:
-    return record.is_accepted and (before_pr is None or record.pr < before_pr)
+def _counts(record: KnownRecord, arm: Arm | None) -> bool:
+    """Whether the line is accepted and older: by pull request, else by day, else every line is."""
+    if not record.is_accepted or arm is None:
+        return record.is_accepted
+    if arm.pr is not None:
+        return record.pr < arm.pr
+    return not arm.date or (bool(record.date) and record.date[:10] < arm.date[:10])
 
 
 def _record_reason(before: Verdict | None, accepted: Sequence[Verdict]) -> str:

@@ -62,9 +62,10 @@ _SOTA = re.compile(r"\bSOTA\b|\bstate[\s-]+of[\s-]+the[\s-]+art\b", re.IGNORECAS
 
 _REFERS = re.compile(
     r"(?:\b(?:vs\.?|versus|against|than|over|to|from|with|beyond|below|above|behind|merged|previous|prior|existing|"
-    r"official|published|old|earlier|then|non)[\s-]+(?:[\w'-]+\s+){0,2})$",
+    r"official|published|legal|old|earlier|then|non)[\s-]+(?:[\w'-]+\s+){0,2})$",
     re.IGNORECASE,
 )
+_HOLDER = re.compile(r"(?:\bPRs?\s*#?\s*|#)(\d+)\s*[(,:]\s*(?:[\w'-]+\s+){0,3}$", re.IGNORECASE)
 _OTHERS = re.compile(r"^\s*(?:\(|#|PR|is\s+|was\s+|of the day|at the time|then\b)[^.;]{0,40}", re.IGNORECASE)
 _DENIED = re.compile(
     r"(?:\b(?:not|no|never|nor|neither|nothing|none|without|cannot|hardly|fails? to|failed to)\b(?!\s+only)|n't\b)[^,;:.]{0,40}$",
@@ -155,7 +156,11 @@ def _target(reach: str, own_pr: int | None) -> tuple[Kind, tuple[int, ...], str]
 
 def _refers(sentence: str, hit: re.Match[str], taken: list[tuple[int, int]], own_pr: int | None) -> bool:
     """Whether SOTA is here the name of somebody else's line."""
-    if any(a <= hit.start() < b for a, b in taken) or _REFERS.search(sentence[: hit.start()]):
+    before = sentence[: hit.start()]
+    if any(a <= hit.start() < b for a, b in taken) or _REFERS.search(before):
+        return True
+    holder = _HOLDER.search(before)
+    if holder and int(holder.group(1)) != own_pr:
         return True
     after = _OTHERS.match(sentence[hit.end() :])
     named = _PR.search(after.group()) if after else None
