@@ -7,6 +7,7 @@ block or header of hyperparameters. A log with several runs counts with its last
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -113,7 +114,7 @@ _HEADER_PAIR = re.compile(r"(?<![\w:/.])([A-Za-z_]\w{0,60}): ?([^\s:]{1,200})(?=
 _TORCHRUN_STAMP = re.compile(r"^[WIE](\d{2})(\d{2}) \d{2}:")
 _DATE_STAMP = re.compile(r"^[A-Z][a-z]{2} ([A-Z][a-z]{2})\s{1,2}(\d{1,2}) \d{2}:\d{2}:\d{2} (\d{4})")
 _ISO_STAMP = re.compile(r"^\[?(\d{4})-(\d{2})-(\d{2})[ T]\d{2}:")
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _HEADER_LINE = re.compile(r"^[A-Za-z_]\w{0,60}: ?\S")
 _HEADER_END = re.compile(r"\bwarmup_step\b|\btrain_loss:|\bval_loss:", re.IGNORECASE)
 _TTT_RAN = re.compile(r"^\s*ttt\w{0,40}(?:\s*\[\d|:\s*(?:start|done|chunk))", re.IGNORECASE)
@@ -155,7 +156,7 @@ def _runs(numbered: Numbered) -> list[Numbered]:
     """One part for each time the first step was trained; text before the first belongs to it."""
     starts = [i for i, (_, line) in enumerate(numbered) if re.match(r"(Hyperparameters:|train_loader:dataset:)", line)]
     bounds = [0, *starts[1:], len(numbered)]
-    return [numbered[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [numbered[a:b] for a, b in itertools.pairwise(bounds)]
 
 
 def _logged(text: str, line: int) -> Logged:

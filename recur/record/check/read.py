@@ -96,7 +96,7 @@ def _name(root: Path, path: Path) -> str:
 
 def _target(path: Path) -> str:
     try:
-        return os.fsdecode(os.readlink(path))[:200]
+        return str(path.readlink())[:200]
     except OSError:
         return "?"
 
