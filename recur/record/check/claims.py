@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from recur.record.check.document import Number
-from recur.record.check.finding import Finding, error, graded, note
-from recur.record.check.finding import Level as L
+from recur.record.check.finding import Finding, error, note, warning
 from recur.record.check.submission import JSON, README, Submission
 from recur.record.known import MERGED, KnownRecord, known_lines
 from recur.record.stats.arm import arm_of_known
@@ -28,7 +27,8 @@ _BOAST = re.compile(
     re.IGNORECASE,
 )
 _BUILT_ON = re.compile(
-    r"\b(?:built|based|builds|building|stacked|forked|fork|derived|extends|base|parent|on top)\b[^.\n#]{0,60}?(?:PR\s?#?|#)(\d{2,5})\b",
+    r"\b(?:built|based|builds|building|stacked|forked|fork|derived|extends|base|parent|on top)\b[^.\n#]{0,60}?"
+    r"(?:PR\s?#?|#)(\d{2,5})\b",
     re.IGNORECASE,
 )
 _PR = re.compile(r"#?\s*(?:PR\s*#?)?(\d{2,5})\b", re.IGNORECASE)
@@ -133,7 +133,7 @@ def _against(sub: Submission, scores: Sequence[float], base: _Named, line: Known
             said += f', and called "{boast.word}"'
             yield error("claim", said, "claim nothing, or beat the base", file=boast.file, line=boast.line)
         else:
-            yield graded(L.WARNING, "worse_than_base", said, "say so in the README", file=base.file, line=base.line)
+            yield warning("worse_than_base", said, "say so in the README", file=base.file, line=base.line)
         return
     said = f"better than {base.role} #{base.pr} by {-gap:.5f} BPB ({_in_words(test)})"
     if (

@@ -134,12 +134,14 @@ def _features(sub: Submission, sources: list[Source]) -> Iterator[Finding]:
         place = next((p for s in sources if (p := _defines(s, word)) is not None), None)
         if place is None:
             continue
+        ran = [str(s.seed) for s in sub.scored if _ran(s.log.settings, word, s.log.ttt_ran)]
+        said = f"{title} code is present ({place.what})"
         if not sub.scored:
-            said = f"{title} code is present ({place.what}); no log says whether it was executed"
-        elif ran := [s.seed for s in sub.scored if _ran(s.log.settings, word, s.log.ttt_ran)]:
-            said = f"{title} code is present ({place.what}) and was executed for seed{'s' * (len(ran) > 1)} {', '.join(map(str, ran))}"
+            said += "; no log says whether it was executed"
+        elif ran:
+            said += f" and was executed for seed{'s' * (len(ran) > 1)} {', '.join(ran)}"
         else:
-            said = f"{title} code is present ({place.what}), not executed according to the logs"
+            said += ", not executed according to the logs"
         yield note("feature", said, file=place.file, line=place.line)
 
 

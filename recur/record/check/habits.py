@@ -120,14 +120,14 @@ def _entry_lists(function: Function, file: str) -> Iterator[Finding]:
                 if _appends_tuple(node):
                     yield _entry_list(function, file, getattr(node, "lineno", loop.lineno))
                     return
-        if isinstance(loop, ast.ListComp) and isinstance(loop.elt, ast.Tuple):
-            if any(_over_entries(g.iter) for g in loop.generators):
-                yield _entry_list(function, file, loop.lineno)
-                return
+        listed = isinstance(loop, ast.ListComp) and isinstance(loop.elt, ast.Tuple)
+        if listed and isinstance(loop, ast.ListComp) and any(_over_entries(g.iter) for g in loop.generators):
+            yield _entry_list(function, file, loop.lineno)
+            return
 
 
 def _entry_list(function: Function, file: str, line: int) -> Finding:
-    said = f"{function.name}() builds a Python list of tuples over the entries of a tensor; with millions of entries it needs gigabytes"
+    said = f"{function.name}() builds a Python list of tuples over a tensor's entries; millions of them need gigabytes"
     return note("entry_list", said, "select with tensors", file=file, line=line)
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from recur.record.check.finding import Finding, error, graded, note, warning
-from recur.record.check.finding import Level as L
+from recur.record.check.finding import Finding, Level, error, graded, note, warning
 from recur.record.check.logs import SeedLog
 from recur.record.check.submission import JSON, Submission
 
@@ -69,8 +68,9 @@ def _training(log: SeedLog, train_s: float, line: int) -> Iterator[Finding]:
     over = train_s + read_s - CLOCK_S
     if over <= 0:
         return
-    level = L.ERROR if over > ACCEPTED_OVERRUN_S else L.WARNING
-    said = f"training {train_s:.3f} s + reading data for calibration {read_s:.1f} s is {over:.3f} s above {CLOCK_S:.0f} s"
+    level = Level.ERROR if over > ACCEPTED_OVERRUN_S else Level.WARNING
+    reading = f" + reading data for calibration {read_s:.1f} s" if read_s else ""
+    said = f"training {train_s:.3f} s{reading} is {over:.3f} s above {CLOCK_S:.0f} s"
     yield graded(level, "train_clock", said, "stop earlier; keep calibration inside the clock", file=log.file, line=line)
 
 
@@ -79,7 +79,7 @@ def check_runs(sub: Submission) -> Iterator[Finding]:
     n = len(sub.scored)
     if sub.logs and n < MIN_SEEDS:
         said = f"{n} seed{'s' * (n != 1)} with a score; {MIN_SEEDS} are asked for"
-        yield graded(L.ERROR if n == 0 else L.WARNING, "few_seeds", said, "run more seeds")
+        yield graded(Level.ERROR if n == 0 else Level.WARNING, "few_seeds", said, "run more seeds")
     for log in sub.logs:
         if log.seed and log.seed_in_name is not None and int(log.seed.value) != log.seed_in_name:
             said = f"is of seed {int(log.seed.value)}, its name says {log.seed_in_name}"

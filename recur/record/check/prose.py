@@ -199,7 +199,7 @@ def _of_known(line: KnownRecord) -> list[float]:
         line.code_bytes,
         line.vocab_size,
     ]
-    given += [value for value in vars(line.means).values()] if line.means else []
+    given += list(vars(line.means).values()) if line.means else []
     for seed in line.seeds:
         given += [v for v in vars(seed).values() if v is not None]
     if line.seeds:
