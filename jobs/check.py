@@ -56,7 +56,9 @@ def check(
 
 def _show(result: Report) -> None:
     console = Console()
-    table = Table("level", "where", "finding", "remedy", title=f"recur check {result.folder}")
+    table = Table(title=f"recur check {_literal(result.folder)}")
+    for head in ("level", "where", "finding", "remedy"):
+        table.add_column(head, overflow="fold")
     for f in result.findings:
         table.add_row(f"[{_COLOURS[f.level]}]{f.level}[/]", *(_literal(text) for text in (f.where, f.message, f.remedy)))
     if result.findings:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from recur.record.check.claims import check_claims
-from recur.record.check.code import check_code, check_unused
+from recur.record.check.code import check_artifacts, check_code, check_unused
 from recur.record.check.fields import check_fields, check_files, check_paths
 from recur.record.check.finding import Finding, Level, Report, report
 from recur.record.check.limits import check_cap, check_clocks, check_runs
@@ -46,6 +46,7 @@ CHECKS: tuple[Callable[[Submission], Iterable[Finding]], ...] = (
     check_claims,
     check_code,
     check_unused,
+    check_artifacts,
 )
 
 

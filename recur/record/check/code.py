@@ -8,6 +8,7 @@ feature that a pattern finds says nothing about a run: the logs decide whether i
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from recur.record.check.unwrap import unwrap
 
 MAX_SOURCE_CHARS = 4_000_000
 _NETWORK = {"socket", "urllib", "requests", "http", "huggingface_hub", "aiohttp", "httpx", "ftplib", "paramiko"}
+_ARTIFACT = re.compile(r"seed[_-]?([0-9]{1,18})[^/]*\.(?:ptz|bin|br|xz|lzma|pt)$")
 _FEATURES = {"ttt": "TTT", "slot": "SLOT", "ngram": "n-gram"}
 
 
@@ -119,6 +121,17 @@ def _bytes(sub: Submission) -> Iterator[Finding]:
             message = f"`Code size` {logged.value:.0f} in the log, but {said}"
             remedy = "ship the script that ran, and count every module it imports"
             yield error("code_bytes", message, remedy, file=scored.log.file, line=logged.line)
+
+
+def check_artifacts(sub: Submission) -> Iterator[Finding]:
+    """A shipped artifact, `...seed<N>....ptz` or the like, has the bytes that its seed's log gives the model."""
+    for name, size in sub.listing.files.items():
+        match = _ARTIFACT.search(name)
+        for scored in sub.scored if match else ():
+            logged = scored.log.model_bytes
+            if match and int(match.group(1)) == scored.seed and logged is not None and logged.value != size:
+                said = f"has {size} bytes; the log says {logged.value:.0f} at {scored.log.file}:{logged.line}"
+                yield error("artifact_bytes", said, "ship the artifact that was scored", file=name)
 
 
 def _network(sources: list[Source]) -> Iterator[Finding]:

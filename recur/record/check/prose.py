@@ -24,6 +24,10 @@ from recur.record.check.read import Text
 from recur.record.check.submission import ScoredLog, Submission
 from recur.record.known import KnownRecord, known_lines
 from recur.record.stats import Spread, spread
+from recur.record.stats.arm import arm_of_known
+from recur.record.stats.moments import moments
+from recur.record.stats.units import MARGIN_NATS, implied_bytes_per_token, margin_bpb
+from recur.record.stats.welch import interval, welch_of
 
 _NUMBER = re.compile(r"(?<![\w.,/#-])[-+−]?(\d{1,3}(?:[,_]\d{3})+|\d{1,15})(\.\d{1,15})?(?![\w/]|[.,]\d)")
 _ANY = re.compile(r"\d{1,3}(?:[,_]\d{3})+(?:\.\d{1,15})?|\d{1,15}(?:\.\d{1,15})?(?:[eE][-+]?\d{1,2})?")
@@ -105,12 +109,12 @@ def _code_lines(tokens: list[Token]) -> set[int]:
 def _sources(sub: Submission) -> list[float]:
     found: list[float] = []
     for name, text in sub.texts.items():
-        if name.endswith((".log", ".json", ".txt", ".py", ".toml")):
+        if name.endswith((".log", ".json", ".jsonl", ".txt", ".py", ".toml")):
             found += list(numbers_in(text))[: _MANY - len(found)]
     found += [float(size) for size in sub.listing.files.values()]
     for line in known_lines():
         found += _of_known(line)
-    return found + _derived(sub) + [v / 1000 for v in _clocks(sub)]
+    return found + _derived(sub) + _tests(sub) + [v / 1000 for v in _clocks(sub)]
 
 
 def numbers_in(text: Text) -> Iterator[float]:
@@ -166,28 +170,58 @@ def _clocks(sub: Submission) -> list[float]:
 
 
 def _derived(sub: Submission) -> list[float]:
-    """What follows from the scored logs: statistics, differences, unit changes."""
+    """What follows from the scored logs: statistics, differences, unit changes, tests against the published lines."""
     spreads, rows = _spreads(sub), [_per_seed(s) for s in sub.scored]
     found: list[float] = []
     for name, s in spreads.items():
         found += [s.mean, s.sd or 0.0, s.sd_population, s.low, s.high, s.high - s.low]
-        found += [v for row in rows for v in (row[name] - s.mean,)]
+        found += [row[name] - s.mean for row in rows]
     for row in rows:
-        found += [a - b for a, b in product(row.values(), repeat=2) if a > b]
-        found += [row[k] / log(2.0) for k in ("val_loss", "val_bpb") if k in row] + [row["val_bpb"] * log(2.0)]
-        found += [CAP_BYTES - row["total"]] if "total" in row else []
-        found += [row["val_loss"] / row["val_bpb"] / log(2.0)] if row["val_bpb"] > 0 else []
-    means = [s.mean for s in spreads.values()]
-    found += [a - b for a, b in product(means, repeat=2) if a > b]
-    sizes = [v for row in rows for k, v in row.items() if k in ("total", "code", "model")]
-    found += [v / 1e6 for v in sizes] + [v / 1e3 for v in sizes] + [v / 2**20 for v in sizes]
+        found += _of_seed(row)
+    found += _differences([s.mean for s in spreads.values()])
     if "total" in spreads:
         found += [spreads["total"].mean / 1e6, CAP_BYTES - spreads["total"].mean]
-    if "val_bpb" in spreads:
-        found += [spreads["val_bpb"].mean - line.score_bpb for line in known_lines()]
-        found += [row["val_bpb"] - line.score_bpb for row in rows for line in known_lines()]
-    if "val_loss" in spreads:
-        found += [spreads["val_loss"].mean - line.val_loss.mean for line in known_lines() if line.seeds]
+    for row in [*rows, {name: s.mean for name, s in spreads.items()}]:
+        found += [row["val_bpb"] - line.score_bpb for line in known_lines() if "val_bpb" in row]
+        found += [row["val_loss"] - line.val_loss.mean for line in known_lines() if line.seeds and "val_loss" in row]
+    for name in ("val_bpb", "val_loss"):
+        values = [row[name] for row in rows if name in row and isfinite(row[name])]
+        if len(values) > 1:
+            ends = interval(values)
+            found += [ends.low, ends.high]
+    return found
+
+
+def _of_seed(row: dict[str, float]) -> list[float]:
+    found = _differences(list(row.values()))
+    if row["val_bpb"] > 0:
+        found += [row["val_loss"] / row["val_bpb"] / log(2.0), row["val_bpb"] * log(2.0), row["val_loss"] / log(2.0)]
+    sizes = [v for k, v in row.items() if k in ("total", "code", "model")]
+    found += [v / unit for v in sizes for unit in (1e3, 1e6, 2**20)]
+    return found + ([CAP_BYTES - row["total"]] if "total" in row else [])
+
+
+def _differences(values: list[float]) -> list[float]:
+    return [a - b for a, b in product(values, repeat=2) if a > b]
+
+
+def _tests(sub: Submission) -> list[float]:
+    """Welch's tests against every published line, with and without the margin, in BPB, nats per token and nats per byte."""
+    rows = [s.score for s in sub.scored]
+    scores, losses = [r.val_bpb.value for r in rows], [r.val_loss.value for r in rows]
+    if len(rows) < 2 or not all(isfinite(v) and v > 0 for v in scores + losses):
+        return []
+    margin = margin_bpb(implied_bytes_per_token(losses[0], scores[0]))
+    found: list[float] = []
+    for line in known_lines():
+        arm = arm_of_known(line)
+        for mine, theirs, least in ((scores, arm.bpb, margin), (losses, arm.loss, MARGIN_NATS)):
+            if theirs is None:
+                continue
+            for test in (welch_of(moments(mine), theirs), welch_of(moments(mine), theirs, margin=least)):
+                given = (test.difference, test.margin, test.se, test.t, test.df, test.p_one_sided, test.p_two_sided)
+                found += [v for v in given if v is not None]
+                found += [test.difference * log(2.0), test.margin * log(2.0), test.interval().low, test.interval().high]
     return found
 
 

@@ -27,7 +27,10 @@ _NETWORK = re.compile(
     r"|Failed to establish a new connection|No route to host",
     re.IGNORECASE,
 )
-_IMPORT = "import json, time; start = time.monotonic(); import train_gpt; print(json.dumps({'import_s': round(time.monotonic() - start, 3)}))"
+_IMPORT = """import json, time
+start = time.monotonic()
+import train_gpt
+print(json.dumps({"import_s": round(time.monotonic() - start, 3)}))"""
 _SIZES = {
     "model_dim": ("model_dim", "width", "d_model", "n_embd"),
     "num_layers": ("num_layers", "layers", "n_layer", "n_layers"),
@@ -161,8 +164,8 @@ def _defaults(tree: ast.Module) -> dict[str, int]:
 
 def _last_integer(node: ast.expr) -> int | None:
     constants = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant)]
-    numbers = [int(c) for c in constants if not isinstance(c, bool) and re.fullmatch(r"\d{1,9}", str(c))]
-    return numbers[-1] if numbers else None
+    numbers = [str(c) for c in constants if not isinstance(c, bool) and re.fullmatch(r"[0-9]{1,9}", str(c))]
+    return int(numbers[-1]) if numbers else None
 
 
 def _last_line(text: str) -> str:

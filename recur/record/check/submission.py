@@ -15,7 +15,7 @@ from recur.record.check.read import Listing, Text, list_folder, read_text
 
 JSON, README, SCRIPT, REQUIREMENTS = "submission.json", "README.md", "train_gpt.py", "requirements.txt"
 _IS_LOG = re.compile(r"\.log$|(?:^|/)train[^/]*seed[^/]*\.txt$")
-_IS_TEXT = re.compile(r"\.(?:md|json|log|txt|py|toml|cfg|ya?ml)$")
+_IS_TEXT = re.compile(r"\.(?:md|jsonl?|log|txt|py|toml|cfg|ya?ml)$")
 _MAX_TEXTS = 200
 
 
