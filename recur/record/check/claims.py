@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import isfinite
 
 from recur.record.check.document import Number
 from recur.record.check.finding import Finding, error, note, warning
@@ -78,7 +77,7 @@ def _scores(sub: Submission) -> list[float]:
     if not found and isinstance(results, dict):
         given = [sub.document.number("seed_results", key, "val_bpb") for key in results]
         found = [g.value for g in given if g is not None]
-    return [v for v in found if isfinite(v) and v > 0]
+    return [v for v in found if 0 < v < 1000]
 
 
 def _named(sub: Submission) -> list[_Named]:
@@ -149,8 +148,7 @@ def _against(sub: Submission, scores: Sequence[float], base: _Named, line: Known
 def _margin(sub: Submission) -> float | None:
     for scored in sub.scored:
         loss, bpb = scored.score.val_loss.value, scored.score.val_bpb.value
-        if isfinite(loss) and isfinite(bpb) and loss > 0 and bpb > 0:
-            return margin_bpb(implied_bytes_per_token(loss, bpb))
+        return margin_bpb(implied_bytes_per_token(loss, bpb))
     return None
 
 

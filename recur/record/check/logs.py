@@ -45,6 +45,11 @@ class Score:
     val_bpb: Logged
     eval_ms: Logged | None = None
 
+    @property
+    def sane(self) -> bool:
+        """Whether both numbers can be scores: above zero and below 1,000."""
+        return all(0 < v.value < 1000 for v in (self.val_loss, self.val_bpb))
+
 
 @dataclass(frozen=True, kw_only=True)
 class SeedLog:

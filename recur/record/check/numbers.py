@@ -172,11 +172,9 @@ def check_counted(sub: Submission) -> Iterator[Finding]:
         if not log.finals:
             said = "no final score is found; the log is of another format or unfinished"
             yield error("log_without_score", said, "ship the whole log of the run", file=log.file, line=1)
-        elif any(s.val_bpb.value != s.val_bpb.value or s.val_bpb.value <= 0 for s in log.finals):
-            bad = next(s for s in log.finals if not s.val_bpb.value > 0)
-            yield error(
-                "score_not_positive", f"{bad.label} is no score", "run the seed again", file=log.file, line=bad.val_bpb.line
-            )
+        elif odd := [s for s in log.finals if not s.sane]:
+            said = f"{odd[0].label}: val_loss {odd[0].val_loss.value:g}, val_bpb {odd[0].val_bpb.value:g} are no scores"
+            yield error("score_not_sane", said, "run the seed again", file=log.file, line=odd[0].val_bpb.line)
         elif log.seed_number is None:
             yield error("log_without_seed", "names no seed", "ship it as train_seed<N>.log", file=log.file, line=1)
         if log.runs > 1:

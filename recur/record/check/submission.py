@@ -58,11 +58,10 @@ class Submission:
     def _counted(self, log: SeedLog) -> Score | None:
         """The final score that submission.json gives for the seed, else the sliding one, else the last one."""
         given = self.document.number("seed_results", str(log.seed_number), "val_bpb")
-        if given is not None:
-            for score in log.finals:
-                if given.agrees(score.val_bpb.value):
-                    return score
-        return log.score(Kind.SLIDING) or (log.finals[-1] if log.finals else None)
+        finals = [score for score in log.finals if score.sane]
+        agreeing = [score for score in finals if given is not None and given.agrees(score.val_bpb.value)]
+        sliding = [score for score in finals if score.kind is Kind.SLIDING]
+        return next(iter([*agreeing, *sliding, *reversed(finals)]), None)
 
 
 @dataclass(frozen=True, kw_only=True)
