@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from math import isfinite, log
 
@@ -89,16 +89,15 @@ def _spreads(sub: Submission) -> dict[str, Spread]:
     return {name: found for name in sorted(names) if (found := spread([row[name] for row in rows])) is not None}
 
 
-def deviations(sub: Submission) -> list[float]:
-    """Deviations, sample and population, of everything that the scored logs give a seed."""
-    return [sd for s in _spreads(sub).values() for sd in (s.sd, s.sd_population) if sd is not None]
+def deviations(sub: Submission, names: Sequence[str] = ()) -> list[float]:
+    """Sample and population deviations of what the scored logs give a seed: of ``names``, or of everything."""
+    found = [s for name, s in _spreads(sub).items() if not names or name in names]
+    return [sd for s in found for sd in (s.sd, s.sd_population) if sd is not None]
 
 
-def known_deviations() -> list[float]:
-    """Deviations of the published lines, as published and as their seeds give them."""
-    found = [line.published_std for line in known_lines()]
-    found += [line.val_bpb.sd for line in known_lines() if len(line.seeds) > 1]
-    return [sd for sd in found if sd is not None]
+def known_deviations() -> dict[int, float]:
+    """Deviation of each published line's seeds, by pull request."""
+    return {k.pr: sd for k in known_lines() if len(k.seeds) > 1 and (sd := k.val_bpb.sd) is not None}
 
 
 def _clocks(sub: Submission) -> list[float]:
