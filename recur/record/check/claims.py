@@ -1,5 +1,6 @@
 """Claims against the published lines of known.toml: its base, the line it compares with, the best merged one before it.
 
+A folder whose logs say that another text was scored is compared with none; calling it a record is then an error too.
 Scores of the folder come from its logs, else from seed_results. Each comparison is Welch's test of the seeds
 (`recur.record.stats.welch`); an improvement is also tested with the challenge's margin of .005 nats per token. A folder
 that calls itself a record while its own base scores better is an error.
@@ -15,7 +16,7 @@ from recur.record.check.document import Number
 from recur.record.check.finding import Finding, error, note, warning
 from recur.record.check.submission import JSON, README, Submission
 from recur.record.known import MERGED, KnownRecord, known_lines
-from recur.record.stats.arm import arm_of_known
+from recur.record.stats.arm import FINEWEB_BYTES, arm_of_known
 from recur.record.stats.moments import Moments, moments
 from recur.record.stats.units import implied_bytes_per_token, margin_bpb
 from recur.record.stats.welch import Welch, welch_of
@@ -29,6 +30,11 @@ _BUILT_ON = re.compile(
     r"\b(?:built|based|builds|building|stacked|forked|fork|derived|extends|base|parent|on top)\b[^.\n#]{0,60}?"
     r"(?:PR\s?#?|#)(\d{2,5})\b",
     re.IGNORECASE,
+)
+_IMPLIED = 1e-3
+"""Relative slack of bytes that follow from printed tokens, loss and score."""
+_ADMITTED = re.compile(
+    r"\b(?:worse|higher|behind|slower|not better|no improvement|does not improve|not an improvement)\b", re.IGNORECASE
 )
 _PR = re.compile(r"#?\s*(?:PR\s*#?)?(\d{2,5})\b", re.IGNORECASE)
 _DELTA = re.compile(r"^delta_vs_pr(\d{1,6})_(bpb|nats)$")
@@ -56,6 +62,9 @@ def check_claims(sub: Submission) -> Iterator[Finding]:
     scores = _scores(sub)
     if not scores:
         return
+    if (other := _other_text(sub)) is not None:
+        yield from other
+        return
     lines = {line.pr: line for line in known_lines()}
     own = _own_line(scores)
     named = _named(sub)
@@ -78,6 +87,18 @@ def _scores(sub: Submission) -> list[float]:
         given = [sub.document.number("seed_results", key, "val_bpb") for key in results]
         found = [g.value for g in given if g is not None]
     return [v for v in found if 0 < v < 1000]
+
+
+def _other_text(sub: Submission) -> tuple[Finding, ...] | None:
+    """None where the logs do not say that another text than the challenge's was scored."""
+    sizes = [size for s in sub.scored if (size := s.log.scored_bytes) is not None]
+    low, high = FINEWEB_BYTES[0] * (1 - _IMPLIED), FINEWEB_BYTES[1] * (1 + _IMPLIED)
+    if not sizes or all(low <= size <= high for size in sizes):
+        return None
+    if (boast := _boast(sub)) is None:
+        return ()
+    said = f'called "{boast.word}", but the logs scored a text of {sizes[0]:,.0f} bytes, not the challenge\'s of 151 million'
+    return (error("claim", said, "claim nothing on another text", file=boast.file, line=boast.line),)
 
 
 def _named(sub: Submission) -> list[_Named]:
@@ -131,6 +152,8 @@ def _against(sub: Submission, scores: Sequence[float], base: _Named, line: Known
         if boast is not None:
             said += f', and called "{boast.word}"'
             yield error("claim", said, "claim nothing, or beat the base", file=boast.file, line=boast.line)
+        elif _admitted(sub, base.pr):
+            yield note("worse_than_base", f"{said}; the README says so", file=base.file, line=base.line)
         else:
             yield warning("worse_than_base", said, "say so in the README", file=base.file, line=base.line)
         return
@@ -143,6 +166,11 @@ def _against(sub: Submission, scores: Sequence[float], base: _Named, line: Known
         reached = "reached" if strict.p_one_sided < 0.01 else "not shown at p < .01"
         said += f"; the margin of .005 nats ({margin:.5f} BPB) is {reached} (p = {strict.p_one_sided:.2g})"
     yield note("better_than_base", said, file=base.file, line=base.line)
+
+
+def _admitted(sub: Submission, pr: int) -> bool:
+    lines = sub.readme.lines() if sub.readme else []
+    return any(_ADMITTED.search(line) and re.search(rf"\b{pr}\b", line) for line in lines)
 
 
 def _margin(sub: Submission) -> float | None:

@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from recur.record.check.document import decimals_of
 from recur.record.check.read import Text
+from recur.record.stats.units import implied_bytes_per_token
 
 
 class Kind(StrEnum):
@@ -91,6 +92,21 @@ class SeedLog:
         """The seed that the log names, else the one in its file name."""
         return int(self.seed.value) if self.seed else self.seed_in_name
 
+    def setting(self, name: str) -> str:
+        """A hyperparameter by its last name, ``model.width`` for ``width``; empty where the log has none."""
+        return next((v for k, v in self.settings.items() if k.rpartition(".")[2] == name), "")
+
+    @property
+    def scored_bytes(self) -> float | None:
+        """Bytes of the scored text: as logged, else scored tokens times the bytes per token that loss and score imply."""
+        told, tokens = self.setting("val_bytes"), self.setting("val_tokens") or self.setting("tokens")
+        if re.fullmatch(_WHOLE, told):
+            return float(told)
+        score = next((s for s in self.scores if s.sane and s.kind is not Kind.TRAINED), None)
+        if score is None or not re.fullmatch(_WHOLE, tokens):
+            return None
+        return int(tokens) * implied_bytes_per_token(score.val_loss.value, score.val_bpb.value)
+
     def score(self, kind: Kind) -> Score | None:
         """The first score of ``kind``."""
         return next((s for s in self.scores if s.kind is kind), None)
@@ -102,10 +118,11 @@ class SeedLog:
 
 
 _NUMBER = r"(-?\d{1,18}(?:\.\d{0,18})?(?:e[-+]?\d{1,3})?|nan|-?inf)"
+_WHOLE = r"[0-9]{1,15}"
 _SCORE = re.compile(rf"^(?P<label>.{{0,80}}?)\s*\bval_loss:\s*{_NUMBER}\s+val_bpb:\s*{_NUMBER}", re.IGNORECASE)
 _EVAL = re.compile(r"\beval_time:\s*(\d{1,12})ms")
 _VALIDATION = re.compile(r"^(?:step[: ]*)?(\d{1,9})/\d{1,9}$")
-_STOP = re.compile(r"stopping_early:.*?train_time:\s*(\d{1,12})ms\s+step:\s*(\d{1,9})/")
+_STOP = re.compile(r"^stopping\w{0,20}:.*?train_time:\s*(\d{1,12})ms\s+step:\s*(\d{1,9})/")
 _TRAIN_TIME = re.compile(r"\btrain_time:\s*(\d{1,12})ms")
 _TOTAL = re.compile(r"^Total submission size[^:]{0,60}:\s*(\d{1,15}) bytes")
 _CODE = re.compile(r"^Code size[^:]{0,60}:\s*(\d{1,15}) bytes")
@@ -114,7 +131,7 @@ _COLLECTED = re.compile(r"collected\b.{0,60}?\bin (\d{1,9}(?:\.\d{1,9})?)s", re.
 _GENERATED = re.compile(r"generated\b.{0,60}?\bin (\d{1,9}(?:\.\d{1,9})?)s", re.IGNORECASE)
 _PRUNED = re.compile(r"pruning (\d{1,12})/(\d{1,12})")
 _SEED_IN_NAME = re.compile(r"seed[_-]?(\d{1,18})", re.IGNORECASE)
-_BLOCK_LINE = re.compile(r"^\s+([A-Za-z_]\w{0,60}): ?(.*)$")
+_BLOCK_LINE = re.compile(r"^\s+([A-Za-z_][\w.]{0,80}): ?(.*)$")
 _HEADER_PAIR = re.compile(r"(?<![\w:/.])([A-Za-z_]\w{0,60}): ?([^\s:]{1,200})(?=\s|$)")
 _TORCHRUN_STAMP = re.compile(r"^[WIE](\d{2})(\d{2}) \d{2}:")
 _DATE_STAMP = re.compile(r"^[A-Z][a-z]{2} ([A-Z][a-z]{2})\s{1,2}(\d{1,2}) \d{2}:\d{2}:\d{2} (\d{4})")

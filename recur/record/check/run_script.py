@@ -136,14 +136,14 @@ def _sizes(sub: Submission) -> dict[str, object]:
     found: dict[str, object] = {}
     source = read_source(sub)
     defaults = _defaults(source.tree) if source else {}
-    settings = sub.scored[0].log.settings if sub.scored else {}
+    log = sub.scored[0].log if sub.scored else None
     for name, spellings in _SIZES.items():
         for spelling in spellings:
             if spelling in defaults:
                 found |= {name: defaults[spelling], f"{name}_source": f"default of {SCRIPT}"}
                 break
-            if (value := settings.get(spelling, "")).isdecimal():
-                found |= {name: int(value), f"{name}_source": sub.scored[0].log.file}
+            if log is not None and re.fullmatch(r"[0-9]{1,9}", log.setting(spelling)):
+                found |= {name: int(log.setting(spelling)), f"{name}_source": log.file}
                 break
     return found
 
