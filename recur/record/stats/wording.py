@@ -84,10 +84,12 @@ _SUBJECT = re.compile(
     r"(?:\bPRs?\s*#?\s*|#)(\d+)\)?(?:'s(?:\s+\w+)?)?(?:\s*\([^)]*\))?\s+(?:(?:is|was|are|has|had|already|itself|\w+ly)\s+)*$",
     re.IGNORECASE,
 )
+_TURN = re.compile(r"\b(?:worse|but|while|whereas|although|not|higher|behind)\b", re.IGNORECASE)
+_AND = re.compile(r"[\s\])]*(?:\([^)]*\))?(?:\s|,|and\b|or\b|&|/|as well as\b|both\b|also\b|\[)*", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<!\bvs)(?<!\be\.g)(?<!\bi\.e)[.!?;]\s+")
 _BLOCK = re.compile(r"\s*(?:[#|>\"{}\[\]]|[-+]\s|\d+[.)]\s)")
 _ALONE = re.compile(r"\s*[#\"{}|]")
-_REACH = 160
+_REACH = 100
 """Characters after a comparison within which its object is looked for."""
 
 
@@ -144,13 +146,20 @@ def _claimed(sentence: str, at: int, own_pr: int | None) -> bool:
 
 
 def _target(reach: str, own_pr: int | None) -> tuple[Kind, tuple[int, ...], str] | None:
-    """What follows a comparison as its object: pull requests first, else the best or the base."""
-    named = [(m.start(), m) for m in _PR.finditer(reach) if int(m.group(1)) != own_pr]
-    if named:
-        return Kind.LINE, tuple(dict.fromkeys(int(m.group(1)) for _, m in named)), reach[: named[0][1].end()]
+    """What follows a comparison as its object: one or more pull requests, else the best or the base."""
+    turn = _TURN.search(reach)
+    reach = reach[: turn.start()] if turn else reach
+    named: list[re.Match[str]] = []
+    for hit in _PR.finditer(reach):
+        if named and not _AND.fullmatch(reach, named[-1].end(), hit.start()):
+            break
+        named.append(hit)
+    prs = tuple(dict.fromkeys(pr for pr in (int(hit.group(1)) for hit in named) if pr != own_pr))
+    if prs:
+        return Kind.LINE, prs, reach[: named[0].end()]
     for kind, pattern in ((Kind.BEST, _BEST), (Kind.BASE, _BASE)):
-        if hit := pattern.search(reach):
-            return kind, (), reach[: hit.end()]
+        if found := pattern.search(reach):
+            return kind, (), reach[: found.end()]
     return None
 
 

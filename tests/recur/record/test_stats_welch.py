@@ -59,7 +59,7 @@ def test_the_test_that_pull_request_1019_prints_is_ours_to_the_last_digit() -> N
 @given(scores, scores, st.floats(0, 0.1))
 def test_welch_agrees_with_scipy(new: list[float], old: list[float], margin: float) -> None:
     found = welch(new, old, margin=margin)
-    assume(found.se > 1e-9)
+    assume(found.se > 1e-6)
     # scipy takes the margin as a shift of one side
     oracle = scipy_stats.ttest_ind([v + margin for v in new], old, equal_var=False, alternative="less")
     both = scipy_stats.ttest_ind([v + margin for v in new], old, equal_var=False)
@@ -72,7 +72,7 @@ def test_welch_agrees_with_scipy(new: list[float], old: list[float], margin: flo
 @given(scores, scores)
 def test_the_interval_of_the_difference_is_scipys(new: list[float], old: list[float]) -> None:
     found = welch(new, old)
-    assume(found.se > 1e-9)
+    assume(found.se > 1e-6)
     oracle = scipy_stats.ttest_ind(new, old, equal_var=False).confidence_interval(0.95)
     ends = found.interval()
     assert (ends.low, ends.high) == pytest.approx((oracle.low, oracle.high), rel=1e-6, abs=1e-9)
@@ -99,7 +99,7 @@ def test_a_larger_margin_is_never_easier_to_show(new: list[float], old: list[flo
 @given(scores, scores, st.floats(0.1, 10))
 def test_the_unit_does_not_matter(new: list[float], old: list[float], unit: float) -> None:
     one, other = welch(new, old), welch([v * unit for v in new], [v * unit for v in old])
-    assume(one.se > 1e-9)
+    assume(one.se > 1e-6)
     assert other.t == pytest.approx(one.t, rel=1e-6, abs=1e-9)
     assert other.df == pytest.approx(one.df, rel=1e-6)
 
