@@ -57,7 +57,9 @@ _RECORD = re.compile(
     r"|\b(?:is|becomes)\s+(?:a|the)(?:\s+[\w-]+){0,2}?\s+record\b(?!\s*(?:type|field|line|folder|file|format|of\b))",
     re.IGNORECASE,
 )
-_TITLE = re.compile(r"(?:^\s*#+\s*|^\s*|\"\s*)((?:new\s+)?(?<!non-)record)\s*(?::|–|—|\s-\s|!)", re.IGNORECASE)
+_TITLE = re.compile(
+    r"(?:^\s*#+\s*|^\s*|\"\s*)(?:((?:new\s+)?record)\s*(?::|–|—|\s-\s|!|(?=\s\d))|(\[\s*(?:new\s+)?record\s*\]))", re.IGNORECASE
+)
 _SOTA = re.compile(r"\bSOTA\b|\bstate[\s-]+of[\s-]+the[\s-]+art\b", re.IGNORECASE)
 
 _REFERS = re.compile(
@@ -110,8 +112,8 @@ def phrases(text: str, *, own_pr: int | None = None) -> list[Phrase]:
 def _in_sentence(sentence: str, *, is_title: bool, own_pr: int | None) -> Iterator[tuple[Phrase, int]]:
     if is_title:
         for hit in _TITLE.finditer(sentence):
-            if not _DENIED.search(sentence[: hit.start(1)]):
-                yield _phrase(hit.group(1), Kind.RECORD), hit.start(1)
+            words = hit.lastindex or 0
+            yield _phrase(hit.group(words), Kind.RECORD), hit.start(words)
     taken: list[tuple[int, int]] = []
     for hit in _COMPARES.finditer(sentence):
         reach = sentence[hit.end() : hit.end() + _REACH]
