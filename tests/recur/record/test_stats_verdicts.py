@@ -113,7 +113,9 @@ def test_scores_on_another_text_are_not_compared() -> None:
     small = arm(2.3, 2.4, corpus="a text of 1,000 bytes", scored_bytes=1000)
     verdict = judge(small, line(1334))
     assert (verdict.relation, verdict.difference_bpb, verdict.tests) == (Relation.INCOMPARABLE, None, ())
-    assert "different texts" in verdict.why_not
+    assert (
+        verdict.sentence == f"ours cannot be compared with PR 1334 (scored on different texts: a text of 1,000 bytes | {FINEWEB})"
+    )
 
 
 def test_published_deviations_are_tested_like_seeds() -> None:
