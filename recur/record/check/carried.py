@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import product
+from itertools import islice, product
 from math import isfinite, log
 
 from recur.record.check.limits import CAP_BYTES
@@ -25,7 +25,7 @@ from recur.record.stats.units import MARGIN_NATS, implied_bytes_per_token, margi
 from recur.record.stats.welch import interval, welch_of
 
 _ANY = re.compile(r"\d{1,3}(?:[,_]\d{3})+(?:\.\d{1,15})?|\d{1,15}(?:\.\d{1,15})?(?:[eE][-+]?\d{1,2})?")
-_MANY = 200_000
+_MANY = 1_000_000
 
 
 class Carried:
@@ -44,9 +44,10 @@ class Carried:
 def sources(sub: Submission) -> list[float]:
     """All numbers with a source."""
     found: list[float] = []
-    for name, text in sub.texts.items():
-        if name.endswith((".log", ".json", ".jsonl", ".txt", ".py", ".toml")):
-            found += list(numbers_in(text))[: _MANY - len(found)]
+    for ending in ((".json", ".log", ".txt"), (".py", ".toml"), (".jsonl",)):
+        for name, text in sub.texts.items():
+            if name.endswith(ending):
+                found.extend(islice(numbers_in(text), max(0, _MANY - len(found))))
     found += [float(size) for size in sub.listing.files.values()]
     for line in known_lines():
         found += _of_known(line)
