@@ -121,7 +121,7 @@ def _derived(sub: Submission) -> list[float]:
         found += [spreads["total"].mean / 1e6, CAP_BYTES - spreads["total"].mean]
     for row in [*rows, {name: s.mean for name, s in spreads.items()}]:
         found += [row["val_bpb"] - line.score_bpb for line in known_lines() if "val_bpb" in row]
-        found += [row["val_loss"] - line.val_loss.mean for line in known_lines() if line.seeds and "val_loss" in row]
+        found += [row["val_loss"] - loss for line in known_lines() if "val_loss" in row and (loss := known_loss(line)) is not None]
     for name in ("val_bpb", "val_loss"):
         values = [row[name] for row in rows if name in row and isfinite(row[name])]
         if len(values) > 1:
@@ -163,17 +163,21 @@ def _tests(sub: Submission) -> list[float]:
     return found
 
 
+def known_loss(line: KnownRecord) -> float | None:
+    """Mean loss of a published line, nats per token; None where fewer than two seeds' losses or their moments are known."""
+    found = arm_of_known(line).loss
+    return None if found is None else found.mean
+
+
 def _of_known(line: KnownRecord) -> list[float]:
-    given: list[float | int | None] = [
-        line.score_bpb,
-        line.published_val_bpb,
-        line.published_std,
-        line.code_bytes,
-        line.vocab_size,
-    ]
-    given += list(vars(line.means).values()) if line.means else []
-    for seed in line.seeds:
-        given += [v for v in vars(seed).values() if v is not None]
-    if line.seeds:
-        given += [line.val_bpb.sd, line.val_loss.mean, line.val_loss.sd, line.total_bytes.mean]
-    return [float(v) for v in given if v is not None]
+    arm = arm_of_known(line)
+    given = [line.score_bpb, *_given(line)]
+    for part in (line.means, *line.seeds):
+        given += _given(part) if part is not None else []
+    for found in (arm.bpb, arm.loss):
+        given += [found.mean, found.sd] if found is not None else []
+    return given + ([arm.bytes.mean] if arm.bytes is not None else [])
+
+
+def _given(part: object) -> list[float]:
+    return [float(v) for v in vars(part).values() if isinstance(v, int | float)]

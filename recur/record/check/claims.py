@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from recur.record.check.carried import known_loss
 from recur.record.check.document import Number
 from recur.record.check.finding import Finding, error, note, warning
 from recur.record.check.submission import JSON, README, Submission
@@ -211,7 +212,7 @@ def _deltas(sub: Submission, scores: Sequence[float], lines: dict[int, KnownReco
         line = lines.get(int(match.group(1)))
         mine, theirs = sum(scores) / len(scores), line.score_bpb if line else None
         if match.group(2) == "nats":
-            theirs = line.val_loss.mean if line and line.seeds else None
+            theirs = known_loss(line) if line else None
             mine = sum(losses) / len(losses) if losses else mine
         if theirs is None or (match.group(2) == "nats" and not losses):
             yield note("unknown_line", f"{field}: known.toml has no such score; not checked", file=JSON, line=given.line)
