@@ -1,8 +1,9 @@
 """Every number that a folder carries, and what follows from its scored logs: the sources of the README's numbers.
 
-Carried are the numbers of the logs, of submission.json and other JSON, of scripts and of known.toml, and file sizes. From
+Carried are the numbers of the logs, of submission.json and other JSON, of scripts and of the named lines of known.toml, and
+file sizes. From
 the scored logs follow means, deviations, ranges, differences, seconds, megabytes, bytes below the cap, Student's interval
-and Welch's tests against every published line.
+and Welch's tests against the published lines that README.md or submission.json name.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from math import isfinite, log
 from recur.record.check.limits import CAP_BYTES
 from recur.record.check.logs import Kind
 from recur.record.check.read import Text
-from recur.record.check.submission import ScoredLog, Submission
+from recur.record.check.submission import JSON, README, ScoredLog, Submission
 from recur.record.known import KnownRecord, known_lines
 from recur.record.stats import Spread, spread
 from recur.record.stats.arm import arm_of_known
@@ -49,7 +50,7 @@ def sources(sub: Submission) -> list[float]:
             if name.endswith(ending):
                 found.extend(islice(numbers_in(text), max(0, _MANY - len(found))))
     found += [float(size) for size in sub.listing.files.values()]
-    for line in known_lines():
+    for line in _mentioned(sub):
         found += _of_known(line)
     return found + _derived(sub) + _tests(sub) + [v / 1000 for v in _clocks(sub)]
 
@@ -58,6 +59,13 @@ def numbers_in(text: Text) -> Iterator[float]:
     """Every number in a text, without its sign."""
     for match in _ANY.finditer(text.text):
         yield float(match.group().replace(",", "").replace("_", ""))
+
+
+def _mentioned(sub: Submission) -> list[KnownRecord]:
+    """The published lines whose numbers README.md or submission.json name."""
+    texts = [text.text for name in (README, JSON) if (text := sub.texts.get(name)) is not None]
+    numbers = {number for text in texts for number in re.findall(r"(?<![\d.,])\d{3,5}(?![\d.,]\d)", text)}
+    return [line for line in known_lines() if str(line.pr) in numbers]
 
 
 def _per_seed(scored: ScoredLog) -> dict[str, float]:
@@ -109,6 +117,7 @@ def _clocks(sub: Submission) -> list[float]:
 
 def _derived(sub: Submission) -> list[float]:
     """What follows from the scored logs: statistics, differences, unit changes, tests against the published lines."""
+    mentioned = _mentioned(sub)
     spreads, rows = _spreads(sub), [_per_seed(s) for s in sub.scored]
     found: list[float] = []
     for name, s in spreads.items():
@@ -120,8 +129,8 @@ def _derived(sub: Submission) -> list[float]:
     if "total" in spreads:
         found += [spreads["total"].mean / 1e6, CAP_BYTES - spreads["total"].mean]
     for row in [*rows, {name: s.mean for name, s in spreads.items()}]:
-        found += [row["val_bpb"] - line.score_bpb for line in known_lines() if "val_bpb" in row]
-        found += [row["val_loss"] - loss for line in known_lines() if "val_loss" in row and (loss := known_loss(line)) is not None]
+        found += [row["val_bpb"] - line.score_bpb for line in mentioned if "val_bpb" in row]
+        found += [row["val_loss"] - loss for line in mentioned if "val_loss" in row and (loss := known_loss(line)) is not None]
     for name in ("val_bpb", "val_loss"):
         values = [row[name] for row in rows if name in row and isfinite(row[name])]
         if len(values) > 1:
@@ -144,14 +153,14 @@ def _differences(values: list[float]) -> list[float]:
 
 
 def _tests(sub: Submission) -> list[float]:
-    """Welch's tests against every published line, with and without the margin, in BPB, nats per token and nats per byte."""
+    """Welch's tests against every published line that is named, with and without the margin, in BPB, nats per token and nats per byte."""
     rows = [s.score for s in sub.scored]
     scores, losses = [r.val_bpb.value for r in rows], [r.val_loss.value for r in rows]
     if len(rows) < 2 or not all(isfinite(v) and v > 0 for v in scores + losses):
         return []
     margin = margin_bpb(implied_bytes_per_token(losses[0], scores[0]))
     found: list[float] = []
-    for line in known_lines():
+    for line in _mentioned(sub):
         arm = arm_of_known(line)
         for mine, theirs, least in ((scores, arm.bpb, margin), (losses, arm.loss, MARGIN_NATS)):
             if theirs is None:
@@ -164,9 +173,11 @@ def _tests(sub: Submission) -> list[float]:
 
 
 def known_loss(line: KnownRecord) -> float | None:
-    """Mean loss of a published line, nats per token; None where fewer than two seeds' losses or their moments are known."""
+    """Mean loss of a published line, nats per token; None where neither its seeds' losses nor their mean is known."""
     found = arm_of_known(line).loss
-    return None if found is None else found.mean
+    if found is None:
+        return line.means.val_loss if line.means is not None else None
+    return found.mean
 
 
 def _of_known(line: KnownRecord) -> list[float]:
