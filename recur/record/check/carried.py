@@ -153,7 +153,7 @@ def _differences(values: list[float]) -> list[float]:
 
 
 def _tests(sub: Submission) -> list[float]:
-    """Welch's tests against every published line that is named, with and without the margin, in BPB, nats per token and nats per byte."""
+    """Welch's tests against the named lines, with and without the margin, in BPB, nats per token and nats per byte."""
     rows = [s.score for s in sub.scored]
     scores, losses = [r.val_bpb.value for r in rows], [r.val_loss.value for r in rows]
     if len(rows) < 2 or not all(isfinite(v) and v > 0 for v in scores + losses):
@@ -167,7 +167,8 @@ def _tests(sub: Submission) -> list[float]:
                 continue
             for test in (welch_of(moments(mine), theirs), welch_of(moments(mine), theirs, margin=least)):
                 given = (test.difference, test.margin, test.se, test.t, test.df, test.p_one_sided, test.p_two_sided)
-                found += [v for v in given if v is not None]
+                opposite = [] if test.p_two_sided is None else [test.p_two_sided / 2]
+                found += [v for v in given if v is not None] + opposite
                 found += [test.difference * log(2.0), test.margin * log(2.0), test.interval().low, test.interval().high]
     return found
 

@@ -35,8 +35,9 @@ _BUILT_ON = re.compile(
 )
 _IMPLIED = 1e-3
 """Relative slack of bytes that follow from printed tokens, loss and score."""
-_ADMITTED = re.compile(
-    r"\b(?:worse|higher|behind|slower|not better|no improvement|does not improve|not an improvement)\b", re.IGNORECASE
+_COMPARES = re.compile(
+    r"\b(?:worse|higher|behind|slower|better|lower|improve\w*|beats?|not distinguishable|cannot be (?:compared|tested))\b",
+    re.IGNORECASE,
 )
 _DELTA = re.compile(r"^delta_vs_pr(\d{1,6})_(bpb|nats)$")
 _MAX_CHARS, _MAX_PARAGRAPH = 200_000, 4000
@@ -151,10 +152,10 @@ def _bounded(text: Text) -> str:
     return "\n\n".join(p[:_MAX_PARAGRAPH] + "\n" * p[_MAX_PARAGRAPH:].count("\n") for p in parts)
 
 
-def _boast(sub: Submission, arm_pr: int | None = None) -> _Boast | None:
+def _boast(sub: Submission) -> _Boast | None:
     """The first place where the folder calls itself a record."""
     for text in _texts(sub):
-        for phrase in phrases(_bounded(text), own_pr=arm_pr):
+        for phrase in phrases(_bounded(text)):
             if phrase.kind is Said.RECORD:
                 return _Boast(word=phrase.text, file=text.name, line=phrase.line_number)
     return None
@@ -182,30 +183,36 @@ def _against(sub: Submission, base: _Named, verdict: Verdict) -> Iterator[Findin
     if gap is None or verdict.relation is Relation.INCOMPARABLE:
         return
     told = f"#{base.pr} by {abs(gap):.5f} BPB ({_test_in_words(verdict.test.plain if verdict.test else None)})"
-    if gap <= 0:
+    if verdict.relation is Relation.TIED:
+        if not _told(sub, base.pr):
+            yield note("tied_with_base", f"not distinguishable from {base.role}: off {told}", file=base.file, line=base.line)
+    elif gap > 0:
+        yield from _worse(sub, base, f"worse than {base.role} {told}")
+    elif not _told(sub, base.pr):
         rule = verdict.policies[0]
         said = f"better than {base.role} {told}; the README's rule: {'met' if rule.passed else 'not met'}, {rule.told}"
         yield note("better_than_base", said, file=base.file, line=base.line)
-        return
-    said = f"worse than {base.role} {told}"
-    if (boast := _boast(sub)) is not None:
-        yield error(
-            "claim", f'{said}, and called "{boast.word}"', "claim nothing, or beat the base", file=boast.file, line=boast.line
-        )
-    elif _admitted(sub, base.pr):
-        yield note("worse_than_base", f"{said}; the README says so", file=base.file, line=base.line)
-    else:
+
+
+def _worse(sub: Submission, base: _Named, said: str) -> Iterator[Finding]:
+    """An error where the folder calls itself a record, a warning where its README does not say it, else nothing."""
+    boast = _boast(sub)
+    if boast is not None:
+        called = f'{said}, and called "{boast.word}"'
+        yield error("claim", called, "claim nothing, or beat the base", file=boast.file, line=boast.line)
+    elif not _told(sub, base.pr):
         yield warning("worse_than_base", said, "say so in the README", file=base.file, line=base.line)
 
 
-def _admitted(sub: Submission, pr: int) -> bool:
+def _told(sub: Submission, pr: int) -> bool:
+    """Whether a line of the README compares this submission with the pull request in words."""
     lines = sub.readme.lines() if sub.readme else []
-    return any(_ADMITTED.search(line) and re.search(rf"\b{pr}\b", line) for line in lines)
+    return any(_COMPARES.search(line) and re.search(rf"\b{pr}\b", line) for line in lines)
 
 
 def _accepted_before(sub: Submission, best: KnownRecord, verdict: Verdict) -> Iterator[Finding]:
     gap = verdict.difference_bpb
-    if gap is None or gap <= 0 or verdict.relation is Relation.INCOMPARABLE or _admitted(sub, best.pr):
+    if gap is None or gap <= 0 or verdict.relation is Relation.INCOMPARABLE or _told(sub, best.pr):
         return
     said = (
         f"#{best.pr} of {best.date or 'an unknown day'} was there before, is accepted by now, and scores better by {gap:.5f} BPB"

@@ -127,11 +127,19 @@ def test_a_worse_base_is_an_error_only_with_a_claim(tmp_path: Path, base: dict[s
     assert "#1334 by 0.00276 BPB (Welch t = 10.84, df 3.91)" in finding.message
 
 
-def test_a_readme_that_admits_it_makes_it_a_note(tmp_path: Path) -> None:
+def test_a_readme_that_says_it_makes_it_no_finding(tmp_path: Path) -> None:
     folder = clean_folder(tmp_path / "folder", WORSE)
     claim(folder, base_pr=1334)
+    assert "worse_than_base" in codes(folder)
     (folder / "README.md").write_text("This run is worse than PR 1334.\n")
-    assert [f.level for f in found(folder, "worse_than_base")] == [Level.NOTE]
+    assert "worse_than_base" not in codes(folder)
+
+
+def test_a_tie_with_the_base_is_neither_better_nor_worse(tmp_path: Path) -> None:
+    folder = clean_folder(tmp_path / "folder", {42: 1.09201068, 1337: 1.09286612, 2024: 1.09255323})
+    claim(folder, base_pr=1421)
+    (finding,) = found(folder, "tied_with_base")
+    assert finding.message.startswith("not distinguishable from its base: off #1421 by 0.0000")
 
 
 def test_a_base_named_only_in_the_readme_is_compared_too(tmp_path: Path) -> None:
