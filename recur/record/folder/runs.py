@@ -1,0 +1,111 @@
+"""Every run of one fingerprint below an output folder: what counts, and what failed, was cancelled or never ended.
+
+A published mean is worth what its selection is worth, so the list holds all attempts of all sweeps whose recipe, data and
+code are the same (RULES B2, row 14). The folders are the truth; nothing is asked of a job system.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recur.errors import ArtifactError
+from recur.record.atomic import read_json
+from recur.record.attempt import AttemptDir, seed_folder
+from recur.record.codec import from_json
+from recur.record.result import SeedResult, State, SweepResult
+
+SPEC_FILE = "sweep_spec.json"
+RESULT_FILE, ERROR_FILE, CANCEL_FILE = "result.json", "error.json", "cancelled"
+UNFINISHED = "UNFINISHED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLine:
+    """One attempt: where it is listed, how it ended, its score if it has one, and whether it is in the mean."""
+
+    sweep: str
+    seed: int
+    attempt: int
+    state: str
+    val_bpb: float | None
+    total_bytes: int | None
+    counts: bool
+    why: str
+
+
+def read_spec(root: Path) -> dict[str, Any]:
+    """The `sweep_spec.json` of a sweep's folder.
+
+    Raises:
+        ArtifactError: there is none, or it is not one.
+    """
+    path = root / SPEC_FILE
+    if not path.is_file():
+        raise ArtifactError(str(path), "is missing", "give the folder of a sweep, <out>/<sweep>")
+    found = read_json(path)
+    wanted = {"sweep", "seeds", "fingerprint", "dataset_root", "note", "recipe"}
+    if not isinstance(found, dict) or not wanted <= set(found):
+        raise ArtifactError(str(path), "is not a sweep's spec", "give the folder of a sweep, <out>/<sweep>")
+    return found
+
+
+def list_runs(root: Path, result: SweepResult) -> tuple[RunLine, ...]:
+    """Every attempt with the fingerprint of ``result`` in ``root`` and in the sweeps beside it, in order.
+
+    Args:
+        root: `<out>/<sweep>`, whose result says which of its attempts count.
+        result: of that sweep.
+    """
+    own = list(_runs_of(root, result))
+    others = (path.parent for path in sorted(root.parent.glob(f"*/{SPEC_FILE}")) if path.parent != root)
+    same = [folder for folder in others if read_spec(folder)["fingerprint"] == result.fingerprint]
+    return (*own, *(line for folder in same for line in _runs_of(folder, None)))
+
+
+def _runs_of(root: Path, result: SweepResult | None) -> Iterator[RunLine]:
+    counting = {s.seed: s for s in result.seeds} if result else {}
+    for seed in sorted(read_spec(root)["seeds"]):
+        found = [p.name[1:] for p in seed_folder(root, seed).glob("a*") if p.is_dir() and p.name[1:].isdecimal()]
+        numbers = sorted({int(n) for n in found} | ({counting[seed].attempt} if seed in counting else set()))
+        for number in numbers:
+            known = counting.get(seed)
+            named = known if known and known.attempt == number else None
+            yield _line(root, AttemptDir(root, seed, number), named, whole=result is not None)
+
+
+def _line(root: Path, attempt: AttemptDir, named: SeedResult | None, *, whole: bool) -> RunLine:
+    """``named`` is the sweep's own word on this attempt, which also knows of lost and timed-out ones."""
+    found = named or _own_result(attempt)
+    state, why = (found.state.value, found.error or "") if found else _ending(attempt)
+    counts = named is not None and found is not None and found.state is State.SUCCEEDED
+    if not why and not counts:
+        why = "another attempt of the seed counts" if whole else "of another sweep"
+    return RunLine(
+        sweep=root.name,
+        seed=attempt.seed,
+        attempt=attempt.attempt,
+        state=state,
+        val_bpb=found.val_bpb.sliding if found else None,
+        total_bytes=found.total_bytes if found else None,
+        counts=counts,
+        why=" ".join(why.split()),
+    )
+
+
+def _own_result(attempt: AttemptDir) -> SeedResult | None:
+    path = attempt.path(RESULT_FILE)
+    return from_json(SeedResult, read_json(path), where=str(path)) if path.exists() else None
+
+
+def _ending(attempt: AttemptDir) -> tuple[str, str]:
+    """State and reason of an attempt without a result."""
+    error = attempt.path(ERROR_FILE)
+    if error.exists():
+        told = read_json(error)
+        return State.FAILED.value, str(told.get("message", "")) if isinstance(told, dict) else str(told)
+    if attempt.path(CANCEL_FILE).exists():
+        return State.CANCELLED.value, "cancelled"
+    return UNFINISHED, "left no result and no error"

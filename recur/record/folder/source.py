@@ -1,0 +1,154 @@
+"""Everything that a record folder is made from, gathered once from a sweep's folder into one frozen value.
+
+After `gather` no writer reads the sweep again, except to copy whole files; so every table and every line speaks of the same
+moment. Source of each part: sweep.json (results), sweep_spec.json (recipe, data, note), the counting attempt of each seed
+(progress.jsonl, intervals.jsonl, clock.json, its records, its artifact), dataset.json.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from recur.config import Recipe
+from recur.data.dataset import Dataset, load_dataset
+from recur.errors import ArtifactError
+from recur.recipe import recipe_from_json
+from recur.record.atomic import read_json
+from recur.record.attempt import AttemptDir, PhaseRecord, artifact_path
+from recur.record.attempt.payload import check_file
+from recur.record.codec import from_json
+from recur.record.environment import Environment, current_environment
+from recur.record.folder.runs import RunLine, list_runs, read_spec
+from recur.record.journal import Event, read_events
+from recur.record.report import read_sweep
+from recur.record.result import Phase, SeedResult, State, SweepResult
+from recur.record.rules.gate import Gate
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedSource:
+    """One seed that SUCCEEDED: its result and what its attempt left.
+
+    Attributes:
+        clock: clock.json: train_s, data_read_s, eval_s and stamps.
+        environment: what it ran with; None where the attempt is from before runs recorded it.
+        artifact: the file, whose hash is the result's.
+    """
+
+    result: SeedResult
+    attempt: Path
+    artifact: Path
+    events: tuple[Event, ...]
+    intervals: tuple[Event, ...]
+    records: tuple[PhaseRecord, ...]
+    clock: Mapping[str, object]
+    environment: Environment | None
+    gates: tuple[Gate, ...]
+
+    def fields(self, phase: Phase) -> Mapping[str, object]:
+        """Fields of the phase's record; empty where it has none."""
+        return next((r.fields for r in self.records if r.phase is phase), {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderSource:
+    """One sweep as it is published.
+
+    Attributes:
+        seeds: those that SUCCEEDED, in the sweep's order; means and deviations are over them.
+        gates: of the sweep as a whole.
+        runs: every attempt of this fingerprint, failed ones included.
+        note: what is odd about the placement, "" for nothing.
+        environment_recorded: False where the versions are those of the process that writes the folder.
+    """
+
+    sweep: SweepResult
+    recipe: Recipe
+    dataset: Dataset
+    note: str
+    seeds: tuple[SeedSource, ...]
+    gates: tuple[Gate, ...]
+    runs: tuple[RunLine, ...]
+    environments: tuple[Environment, ...]
+    environment_recorded: bool
+
+    @property
+    def ended_at(self) -> float:
+        """When the last phase of a counting seed ended, seconds since 1970."""
+        return max(record.at for seed in self.seeds for record in seed.records)
+
+    @property
+    def all_gates(self) -> tuple[Gate, ...]:
+        """Gates of every counting seed and of the sweep."""
+        return (*(gate for seed in self.seeds for gate in seed.gates), *self.gates)
+
+
+def gather(root: Path, *, gates: Mapping[int, Sequence[Gate]], sweep_gates: Sequence[Gate] = ()) -> FolderSource:
+    """Read a finished sweep.
+
+    Args:
+        root: `<out>/<sweep>`.
+        gates: the rules checked of each counting seed, by seed.
+        sweep_gates: the rules that need all seeds.
+
+    Raises:
+        ArtifactError: a file is missing, damaged or of another form, no seed SUCCEEDED with a sliding score, or a counting
+            seed has no gates.
+        DataError: the dataset has gone or changed.
+    """
+    result, spec = read_sweep(root), read_spec(root)
+    if spec["fingerprint"] != result.fingerprint:
+        rule = f"is not that of sweep.json, {result.fingerprint[:12]}"
+        raise ArtifactError(f"{root} fingerprint {spec['fingerprint'][:12]}", rule, "start a new sweep")
+    good = [s for s in result.seeds if s.state is State.SUCCEEDED]
+    if not good:
+        raise ArtifactError(f"sweep {root}", "has no seed that SUCCEEDED", "there is nothing to publish: resume it")
+    seeds = tuple(_seed(root, s, gates.get(s.seed, ())) for s in good)
+    recorded = [s.environment for s in seeds if s.environment is not None]
+    distinct = [e for i, e in enumerate(recorded) if e not in recorded[:i]]
+    return FolderSource(
+        sweep=result,
+        recipe=recipe_from_json(json.dumps(spec["recipe"])),
+        dataset=load_dataset(Path(spec["dataset_root"])),
+        note=str(spec["note"]),
+        seeds=seeds,
+        gates=tuple(sweep_gates),
+        runs=list_runs(root, result),
+        environments=tuple(distinct) or (current_environment(),),
+        environment_recorded=len(recorded) == len(seeds),
+    )
+
+
+def _seed(root: Path, result: SeedResult, gates: Sequence[Gate]) -> SeedSource:
+    where = f"seed {result.seed} of {root}"
+    if not gates:
+        raise ArtifactError(where, "has no gates", "check the rules of each seed first")
+    if result.val_bpb.sliding is None or result.val_loss.sliding is None or result.model_sha256 is None:
+        raise ArtifactError(where, "has no sliding score", "name sliding in evaluate.modes")
+    attempt = AttemptDir(root, result.seed, result.attempt)
+    artifact = artifact_path(root, result.seed)
+    if artifact is None or artifact.parent != attempt.folder:
+        raise ArtifactError(where, f"does not point to an artifact of attempt {result.attempt}", "resume the sweep")
+    check_file(artifact, result.model_sha256)
+    records = tuple(record for phase in Phase if (record := _record(attempt, phase)) is not None)
+    told = next((r.fields.get("environment") for r in records if r.phase is Phase.TRAIN), None)
+    return SeedSource(
+        result=result,
+        attempt=attempt.folder,
+        artifact=artifact,
+        events=tuple(read_events(attempt.path("progress.jsonl"))),
+        intervals=tuple(read_events(attempt.path("intervals.jsonl"))),
+        records=records,
+        clock=attempt.read_clock() or {},
+        environment=None if told is None else from_json(Environment, told, where=f"{where} environment"),
+        gates=tuple(gates),
+    )
+
+
+def _record(attempt: AttemptDir, phase: Phase) -> PhaseRecord | None:
+    """The record without reading its payloads again: only the artifact goes into the folder, and that is checked."""
+    path = attempt.path(f"record_{phase.value}.json")
+    return from_json(PhaseRecord, read_json(path), where=str(path)) if path.exists() else None
