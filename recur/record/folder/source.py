@@ -15,6 +15,7 @@ from pathlib import Path
 from recur.config import Recipe
 from recur.data.dataset import Dataset, load_dataset
 from recur.errors import ArtifactError
+from recur.evaluate.bpb import Score
 from recur.recipe import recipe_from_json
 from recur.record.atomic import read_json
 from recur.record.attempt import AttemptDir, PhaseRecord, artifact_path
@@ -51,6 +52,17 @@ class SeedSource:
     def fields(self, phase: Phase) -> Mapping[str, object]:
         """Fields of the phase's record; empty where it has none."""
         return next((r.fields for r in self.records if r.phase is phase), {})
+
+    @property
+    def summary(self) -> Mapping[str, object]:
+        """The numbers of training, as `recur.train.checkpoint.TrainSummary` has them."""
+        return _mapping(self.fields(Phase.TRAIN).get("summary"))
+
+    @property
+    def scores(self) -> dict[str, Score]:
+        """The score of every stage of the evaluation, in order."""
+        told = _mapping(self.fields(Phase.EVALUATE).get("scores"))
+        return {name: from_json(Score, score, where=f"score {name} of {self.attempt}") for name, score in told.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +147,7 @@ def _seed(root: Path, result: SeedResult, gates: Sequence[Gate]) -> SeedSource:
     check_file(artifact, result.model_sha256)
     records = tuple(record for phase in Phase if (record := _record(attempt, phase)) is not None)
     told = next((r.fields.get("environment") for r in records if r.phase is Phase.TRAIN), None)
-    return SeedSource(
+    found = SeedSource(
         result=result,
         attempt=attempt.folder,
         artifact=artifact,
@@ -146,6 +158,23 @@ def _seed(root: Path, result: SeedResult, gates: Sequence[Gate]) -> SeedSource:
         environment=None if told is None else from_json(Environment, told, where=f"{where} environment"),
         gates=tuple(gates),
     )
+    _check_scores(found, where)
+    return found
+
+
+def _check_scores(seed: SeedSource, where: str) -> None:
+    """The log is written from the record, the mean from the result: both must say the same."""
+    scores = seed.scores
+    for name in ("trained", "roundtrip", "sliding"):
+        said = getattr(seed.result.val_bpb, name), getattr(seed.result.val_loss, name)
+        held = (scores[name].val_bpb, scores[name].val_loss) if name in scores else (None, None)
+        if said != held:
+            rule = f"is {said} in its result and {held} in its record of evaluate"
+            raise ArtifactError(f"{where} {name} score", rule, "the files were changed: run the seed again")
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _record(attempt: AttemptDir, phase: Phase) -> PhaseRecord | None:
