@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from math import isfinite, nan
 from statistics import fmean, pstdev, stdev
 
+from recur.errors import InputError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
@@ -41,3 +43,26 @@ def spread(values: Sequence[float]) -> Spread | None:
         low=min(values),
         high=max(values),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moments:
+    """Number of seeds, mean and sample deviation: all that a test needs of one side, and all that some lines publish."""
+
+    n: int
+    mean: float
+    sd: float
+
+
+def moments(values: Sequence[float], name: str = "values") -> Moments:
+    """n, mean and sample deviation of at least two finite values.
+
+    Raises:
+        InputError: fewer than two values, or one that is not finite; ``name`` says which.
+    """
+    found = spread(values)
+    if found is None or found.sd is None:
+        raise InputError(f"{name} has n={len(values)}", "needs at least 2 seeds", "train more seeds, or report the score alone")
+    if not isfinite(found.mean):
+        raise InputError(f"{name}={list(values)}", "must be finite", "leave out failed seeds and say so")
+    return Moments(n=found.n, mean=found.mean, sd=found.sd)
