@@ -14,6 +14,7 @@ from typing import Any
 
 from safetensors import safe_open
 
+from recur.recipe import recipe_to_json
 from recur.record import lines
 from recur.record.atomic import finite
 from recur.record.codec import to_json
@@ -21,7 +22,6 @@ from recur.record.folder.figures import Figures, seed_seconds
 from recur.record.folder.source import FolderSource, SeedSource
 from recur.record.journal import Event
 from recur.record.result import Phase
-from recur.recipe import recipe_to_json
 
 _MIB = 1 << 20
 _CLOCKED = ("sliding", "ttt")
