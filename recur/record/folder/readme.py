@@ -55,7 +55,7 @@ def _opening(source: FolderSource, figures: Figures, about: About, track: Track)
     yield f"**val_bpb {number(score.mean, PLACES)}**: mean of {_seeds(score.n)}{spread}; lower is better."
     yield f"{plain(technique_summary(source.recipe))}."
     if track.against:
-        yield f"**This is not a run of the track {plain(TIMED)}.** It is filed as {plain(track.name)} because:"
+        yield f"**This is not a run of the track {code(TIMED)}.** It is filed as {code(track.name)} because:"
         yield "\n".join(f"- {plain(reason)}" for reason in track.against)
     if UNNAMED in (about.author, about.github_id):
         yield f"Author or account were not given when this folder was written: {code(UNNAMED)} stands for them."
@@ -123,8 +123,8 @@ def _rules(source: FolderSource) -> Iterator[str]:
 
 
 def _gate_row(seed: str, gate: Gate) -> list[str]:
-    cells = (seed, gate.name, gate.value, gate.limit, gate.verdict.value, gate.why, gate.source)
-    return [plain(ABSENT if cell is None or cell == "" else cell) for cell in cells]
+    cells = (seed, gate.name, gate.value, gate.limit, gate.verdict.value, gate.why)
+    return [*(plain(ABSENT if cell is None or cell == "" else cell) for cell in cells), code(gate.source)]
 
 
 def _beside(baseline: Baseline | None, about: About) -> Iterator[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from recur.record.folder.figures import Figures
 from recur.record.folder.source import FolderSource, SeedSource
-from recur.record.rules.gate import Verdict
+from recur.record.rules.gate import Gate, Verdict
 
 TIMED, UNTIMED = "10min_16mb", "non_record_16mb"
 CAP_BYTES = 16_000_000
@@ -57,7 +57,8 @@ def devices(seed: SeedSource) -> list[str]:
 
 
 def _hardware(seed: SeedSource) -> str:
-    return " + ".join(f"{count}x{name}" for name, count in sorted(Counter(devices(seed)).items()))
+    names = Counter("CPU process" if name == "cpu" else name for name in devices(seed))
+    return " + ".join(f"{count}x{name}" for name, count in sorted(names.items()))
 
 
 def _about_run(source: FolderSource, figures: Figures) -> Iterator[str]:
@@ -82,15 +83,18 @@ def _about_run(source: FolderSource, figures: Figures) -> Iterator[str]:
 
 
 def _about_gates(source: FolderSource) -> Iterator[str]:
-    """A rule that could not be checked is not a rule that was kept."""
+    """A rule that could not be checked is not a rule that was kept. One reason a rule, with the seeds that have it."""
+    seeds: dict[tuple[str, str], list[int]] = {}
     for seed in source.seeds:
         for gate in seed.gates:
             if gate.verdict is not Verdict.PASS:
-                yield f"rule '{gate.name}' of seed {seed.result.seed}: {_verdict(gate.verdict, gate.why)}"
+                seeds.setdefault((gate.name, _verdict(gate)), []).append(seed.result.seed)
+    for (name, verdict), numbers in seeds.items():
+        yield f"rule '{name}', seed {', '.join(map(str, numbers))}: {verdict}"
     for gate in source.gates:
         if gate.verdict is not Verdict.PASS:
-            yield f"rule '{gate.name}': {_verdict(gate.verdict, gate.why)}"
+            yield f"rule '{gate.name}': {_verdict(gate)}"
 
 
-def _verdict(verdict: Verdict, why: str) -> str:
-    return f"{verdict.value} ({why})" if why else verdict.value
+def _verdict(gate: Gate) -> str:
+    return f"{gate.verdict.value} ({gate.why})" if gate.why else gate.verdict.value
