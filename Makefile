@@ -8,6 +8,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 TORCH_INDEX ?=
 TORCH_SPEC := $(shell grep -E '^torch==' constraints.txt)
+TWO_PROCESSES := -n 2 --dist loadgroup --no-loadscope-reorder
 ARGS ?=
 REF ?= tests/golden
 
@@ -26,7 +27,7 @@ record: setup
 	$(PY) jobs/record.py --beside auto $(ARGS)
 
 test: setup
-	RAY_AUTH_MODE=disabled RAY_USAGE_STATS_ENABLED=0 $(PY) -m pytest $(ARGS)
+	RAY_AUTH_MODE=disabled RAY_USAGE_STATS_ENABLED=0 OMP_NUM_THREADS=1 $(PY) -m pytest $(TWO_PROCESSES) $(ARGS)
 
 check: setup
 	$(VENV)/bin/ruff format --check .

@@ -15,7 +15,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy: the speeds are th
 import argparse
 import json
 import lzma
-import platform
 import sys
 import time
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from recur.artifact.range_coder import CodeBlock, decode_blocks, encode_blocks
+from recur.record.environment import cpu_name
 
 SIGMA_STEPS = 2.47
 RUNS = 3
@@ -63,7 +63,7 @@ def main() -> None:
     steps = [np.random.default_rng(k).normal(size=(1, 512)) * 6 for k in range(66)]
     rows.append(case("step exponents", "66 x 1x512", [np.rint(s).astype(np.int8) for s in steps]))
     if out is not None:
-        out.write_text(json.dumps({"cpu": cpu(), "rows": [asdict(r) for r in rows]}, indent=1) + "\n", encoding="utf-8")
+        out.write_text(json.dumps({"cpu": cpu_name(), "rows": [asdict(r) for r in rows]}, indent=1) + "\n", encoding="utf-8")
 
 
 def measured(name: str, shape: tuple[int, int, int], spread: tuple[float, float]) -> Row:
@@ -116,13 +116,6 @@ def least_s(work: Callable[[], object]) -> float:
         work()
         taken.append(time.process_time() - start_s)
     return max(min(taken), 1e-6)
-
-
-def cpu() -> str:
-    """The processor's name."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    return next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), platform.processor())
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ chosen by local rank and by what torch sees.
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from cluster.job_client import job_id
 from recur.data.dataset import load_dataset
+from recur.data.opened import OpenedFiles
 from recur.errors import InputError, RecurError
 from recur.pipeline import AttemptObserver
+from recur.pipeline.backend import device_name
 from recur.record.attempt import AttemptDir
 from recur.seedspec import SPEC_FILE, SeedSpec, load_spec
 from recur.train.checkpoint import Trained, save_trained
@@ -78,14 +81,22 @@ def train_worker(config: dict[str, Any]) -> dict[str, object]:
     ranks = Ranks(context.get_world_rank(), context.get_world_size())
     device = _device(context.get_local_rank())
     dataset = load_dataset(spec.dataset_root)
-    if ranks.is_main:
-        with AttemptObserver(spec.attempt_dir) as observer:
-            trained: Trained = train_seed(spec.recipe, spec.seed, dataset, ranks=ranks, device=device, observer=observer)
+    with ExitStack() as held:
+        observer = held.enter_context(AttemptObserver(spec.attempt_dir)) if ranks.is_main else None
+        opened = held.enter_context(OpenedFiles(dataset.val_paths()))
+        trained: Trained = train_seed(
+            spec.recipe,
+            spec.seed,
+            dataset,
+            ranks=ranks,
+            device=device,
+            observer=observer,
+            read_validation=opened.read_validation,
+        )
+        if observer is not None:
             save_trained(spec.attempt_dir.folder, trained)
             observer.event("saved", {"steps": trained.summary.steps})
-    else:
-        train_seed(spec.recipe, spec.seed, dataset, ranks=ranks, device=device)
-    return _placement(ranks, device, spec.recipe.cluster.backend)
+    return _placement(ranks, device, spec.recipe.cluster.backend, opened)
 
 
 def plain_failure(error: Exception) -> RecurError:
@@ -109,9 +120,8 @@ def _device(local_rank: int) -> torch.device:
     return device
 
 
-def _placement(ranks: Ranks, device: torch.device, backend: str) -> dict[str, object]:
-    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    mine = {"host": socket.gethostname(), "device": kind}
+def _placement(ranks: Ranks, device: torch.device, backend: str, opened: OpenedFiles) -> dict[str, object]:
+    mine = {"host": socket.gethostname(), "device": device_name(device), "val_opens": opened.fields}
     gathered: list[Any] = [mine]
     if ranks.world > 1:
         gathered = [None] * ranks.world

@@ -15,6 +15,15 @@ from tests.recipes import tiny_recipe
 from tests.solved import solved_spec
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `make test`'s two processes: one Ray at a time and first, every other file whole in one process."""
+    for item in items:
+        on_ray = item.get_closest_marker("ray") is not None
+        item.add_marker(pytest.mark.xdist_group("ray" if on_ray else item.path.name))
+    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
+
+
 @pytest.fixture(scope="session")
 def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """The embedded text with a vocabulary of 512, prepared once."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from recur.artifact.decode import decode_state
 from recur.evaluate.divergence import divergences
 from recur.model.build import template_dtypes, template_shapes
 from recur.record.atomic import write_json_atomic
+from recur.record.environment import environment
 
 MODELS_AT_ONCE = 4
 BATCH_WINDOWS = 16
@@ -55,17 +54,11 @@ def measure(checkpoint: Checkpoint, candidates: Sequence[Candidate], windows: to
 
 def hardware() -> dict[str, object]:
     """What ran this."""
-    cpu = next((line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), platform.processor())
-    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
-    return {"cpu": cpu, "cores": os.cpu_count(), "gpu": gpu, "torch": torch.__version__}
+    found = environment()
+    return {name: found[name] for name in ("cpu", "cores", "gpu", "torch")}
 
 
 def save(path: Path, fields: dict[str, object]) -> None:
     """Write the results, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json_atomic(path, json.loads(json.dumps({"hardware": hardware(), **fields})))
-
-
-def _cpuinfo() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 import torch
 
 from recur.data.dataset import load_dataset
+from recur.data.opened import OpenedFiles
 from recur.pipeline.observer import AttemptObserver
 from recur.record.attempt import AttemptDir
 from recur.seedspec import SeedSpec
@@ -64,10 +66,20 @@ class LocalBackend:
         device = default_device()
         with AttemptObserver(attempt) as observer:
             dataset = load_dataset(spec.dataset_root)
-            trained = train_seed(spec.recipe, spec.seed, dataset, ranks=Ranks(), device=device, observer=observer)
+            with OpenedFiles(dataset.val_paths()) as opened:
+                trained = train_seed(
+                    spec.recipe,
+                    spec.seed,
+                    dataset,
+                    ranks=Ranks(),
+                    device=device,
+                    observer=observer,
+                    read_validation=opened.read_validation,
+                )
             save_trained(attempt.folder, trained)
             observer.event("saved", {"steps": trained.summary.steps})
-        return {"world_size": 1, "device": device_name(device), "backend": "local"}
+        rank = {"host": socket.gethostname(), "device": device_name(device), "val_opens": opened.fields}
+        return {"world_size": 1, "backend": "local", "ranks": [rank]}
 
     def map(
         self,

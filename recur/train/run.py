@@ -16,6 +16,7 @@ import torch
 from recur.config import Recipe
 from recur.data.dataset import Dataset, validation_tokens
 from recur.data.loader import WindowLoader
+from recur.data.shards import TokensI64
 from recur.evaluate.bpb import Score
 from recur.evaluate.runner import evaluate_part
 from recur.model.backend import choose_backend, use_backend
@@ -35,6 +36,8 @@ from recur.train.step import Stepper
 from recur.train.warmup import warm_up
 
 DEEP_WARMUP_STEPS = 1
+ReadValidation = Callable[[Dataset, int], TokensI64]
+"""How training gets at validation text: the dataset and the window length to the stream."""
 
 
 class SeedTrainer:
@@ -49,8 +52,10 @@ class SeedTrainer:
         ranks: Ranks,
         device: torch.device,
         observer: Observer | None,
+        read_validation: ReadValidation,
     ) -> None:
         self.recipe, self.seed, self.dataset = recipe, seed, dataset
+        self.read_validation = read_validation
         self.ranks, self.device = ranks, device
         self.observer = observer if ranks.is_main else None
         self.seconds: dict[str, float] = {}
@@ -122,7 +127,7 @@ class SeedTrainer:
         return state_hash
 
     def _validator(self, stepper: Stepper) -> Callable[[], Score]:
-        tokens = validation_tokens(self.dataset, self.recipe.evaluate.seq_len)
+        tokens = self.read_validation(self.dataset, self.recipe.evaluate.seq_len)
         table = self.dataset.byte_table()
 
         def validate() -> Score:
@@ -202,7 +207,14 @@ def training_loader(recipe: Recipe, dataset: Dataset, world: int, rank: int) -> 
 
 
 def train_seed(
-    recipe: Recipe, seed: int, dataset: Dataset, *, ranks: Ranks, device: torch.device, observer: Observer | None = None
+    recipe: Recipe,
+    seed: int,
+    dataset: Dataset,
+    *,
+    ranks: Ranks,
+    device: torch.device,
+    observer: Observer | None = None,
+    read_validation: ReadValidation = validation_tokens,
 ) -> Trained:
     """Train and calibrate one seed on this rank.
 
@@ -213,8 +225,10 @@ def train_seed(
         ranks: our rank; with several, the process group must be initialised.
         device: where to train.
         observer: told of progress on rank 0.
+        read_validation: the only way to validation text, for logged scores.
 
     Returns:
         EMA weights, calibration sums and the summary; rank 0's is the one that counts.
     """
-    return SeedTrainer(recipe, seed, dataset, ranks=ranks, device=device, observer=observer).run()
+    trainer = SeedTrainer(recipe, seed, dataset, ranks=ranks, device=device, observer=observer, read_validation=read_validation)
+    return trainer.run()

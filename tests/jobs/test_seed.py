@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,8 @@ def test_one_seed_in_one_process_leaves_a_whole_sweep_and_prints_its_table(tmp_p
     assert "7  SUCCEEDED" in done.stdout
     sweep = read_sweep(tmp_path / "one")
     assert (sweep.n, sweep.seeds[0].seed, sweep.std_val_bpb) == (1, 7, None)
-    assert sweep.seeds[0].placement == {"world_size": 1, "device": "cpu", "backend": "local"}
+    placement: Any = sweep.seeds[0].placement
+    assert (placement["world_size"], placement["backend"], placement["ranks"][0]["device"]) == (1, "local", "cpu")
     names = {p.name for p in (tmp_path / "one" / "seed_7" / "a1").iterdir()}
     assert {"spec.json", "heartbeat.json", "clock.json", "intervals.jsonl", "artifact.ptz", "result.json"} <= names
 

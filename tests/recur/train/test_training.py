@@ -12,7 +12,7 @@ import torch
 import torch.multiprocessing as mp
 
 from recur.config import ModelConfig, Recipe
-from recur.data.dataset import Dataset
+from recur.data.dataset import Dataset, validation_tokens
 from recur.errors import ArtifactError, RecurError
 from recur.train.checkpoint import SUMMARY_FILE, WEIGHTS_FILE, Trained, load_trained, save_trained
 from recur.train.clock import Clock
@@ -172,7 +172,7 @@ def test_cuda_path_trains_compiled_at_both_depths_under_bf16(tiny_dataset: Datas
     )
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
-    trainer = SeedTrainer(recipe, 7, tiny_dataset, ranks=Ranks(), device=CPU, observer=None)
+    trainer = SeedTrainer(recipe, 7, tiny_dataset, ranks=Ranks(), device=CPU, observer=None, read_validation=validation_tokens)
     summary = trainer.run().summary
     graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     assert graphs == 2, f"one graph per depth, all compiled in warm-up, but {graphs} graphs"
