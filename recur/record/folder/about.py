@@ -16,14 +16,15 @@ class About:
         author: name of who submits.
         github_id: account.
         name: short name of the submission; "" names it after its profile.
-        baseline_pr: pull request that the score is compared with, where the texts are the same.
+        baseline_pr: pull request whose line the score is held against, where the texts are the same; None takes the best
+            accepted one.
         date: ``YYYY-MM-DD``; "" takes the day on which the last counting seed ended, UTC.
     """
 
     author: str = UNNAMED
     github_id: str = UNNAMED
     name: str = ""
-    baseline_pr: int = 1334
+    baseline_pr: int | None = None
     date: str = ""
 
     def title(self, profile: str) -> str:

@@ -6,25 +6,25 @@ not: another text than FineWeb, another machine, a rule that could not be checke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from recur.record.folder.about import UNNAMED, About
-from recur.record.folder.baseline import Baseline
+from recur.record.folder.baseline import Beside
 from recur.record.folder.figures import PLACES, Figures, SeedFigures
 from recur.record.folder.logs import events_name, log_name
 from recur.record.folder.markdown import ABSENT, code, number, plain, table
 from recur.record.folder.recipe_words import REFERENCE, differences, technique_summary
 from recur.record.folder.source import FolderSource
 from recur.record.folder.track import TIMED, Track, hardware
-from recur.record.known import find_known
 from recur.record.rules.gate import Gate
-from recur.record.stats.units import MARGIN_NATS
-from recur.record.stats.welch import Welch, interval
+from recur.record.stats.claims import Claims
+from recur.record.stats.verdicts import Relation, Verdict
+from recur.record.stats.welch import interval
 
 ARTIFACT = "artifact_seed{seed}.ptz"
 
 
-def readme(source: FolderSource, figures: Figures, about: About, track: Track, baseline: Baseline | None) -> str:
+def readme(source: FolderSource, figures: Figures, about: About, track: Track, found: Beside) -> str:
     """The whole page."""
     parts = [
         f"# {plain(about.title(source.sweep.profile))}",
@@ -33,8 +33,8 @@ def readme(source: FolderSource, figures: Figures, about: About, track: Track, b
         *_scores(source, figures),
         "## Rules",
         *_rules(source),
-        "## Beside a published line",
-        *_beside(baseline, about),
+        "## Beside published lines",
+        *_beside(found),
         "## Every run of this recipe",
         *_runs(source),
         "## What ran",
@@ -127,26 +127,40 @@ def _gate_row(seed: str, gate: Gate) -> list[str]:
     return [*(plain(ABSENT if cell is None or cell == "" else cell) for cell in cells), code(gate.source)]
 
 
-def _beside(baseline: Baseline | None, about: About) -> Iterator[str]:
-    if baseline is None:
-        line = find_known(str(about.baseline_pr))
-        yield f"None: this run was not scored on the text of {plain(line.label)}, so its score cannot be set beside that one."
+def _beside(found: Beside) -> Iterator[str]:
+    verdict, claims = found.verdict, found.claims
+    if verdict is None:
+        yield f"None of them: this run was not scored on the text of {plain(found.line.label)}, so the two cannot be compared."
         return
-    line = baseline.line
-    rows = [["difference of the means, bits per byte", number(baseline.delta_bpb, PLACES)]]
-    if baseline.delta_nats is not None:
-        rows.append(["difference of the means, nats per token", number(baseline.delta_nats, PLACES)])
-    rows += _test_rows("lower at all", baseline.test)
-    rows += _test_rows(f"lower by more than {MARGIN_NATS:g} nats per token", baseline.strict)
-    yield f"{plain(line.label)} ({plain(line.name)}, {plain(line.author)}), mean {number(line.score_bpb, PLACES)} bits per byte."
-    yield table(["this run minus that line", "value"], rows)
+    yield "What the seeds' numbers carry, by Welch's test; a difference below zero means that this run scores lower."
+    yield "\n".join(_sentences(claims))
+    yield f"The tests against {plain(found.line.label)} ({plain(found.line.name)}):"
+    yield table(["unit", "margin", "difference", "t", "df", "one-sided p"], list(_test_rows(verdict)))
+    rows = [[plain(p.policy), _passed(p.passed), plain(p.told)] for p in verdict.policies]
+    yield table(["rule of the challenge", "met", "why"], rows, left=3)
+    if verdict.warnings:
+        yield "\n".join(f"- {plain(warning)}" for warning in verdict.warnings)
 
 
-def _test_rows(what: str, test: Welch | None) -> list[list[str]]:
-    if test is None or test.t is None or test.df is None or test.p_one_sided is None:
-        return [[f"Welch's test, {what}", ABSENT]]
-    told = f"t {test.t:.4f}, df {test.df:.4f}, one-sided p {test.p_one_sided:.6g}"
-    return [[f"Welch's test, {what} (n {test.n_new} and {test.n_old})", told]]
+def _sentences(claims: Claims) -> Iterator[str]:
+    """One for each line that it was tested against; the others are only counted."""
+    tested = [v for v in claims.verdicts if v.relation in (Relation.BETTER, Relation.TIED, Relation.WORSE)]
+    yield from (f"- {plain(verdict.sentence)}." for verdict in tested)
+    if rest := len(claims.verdicts) - len(tested):
+        yield f"- {rest} other known lines cannot be tested against: they have no two seeds' scores, or there are none here."
+
+
+def _test_rows(verdict: Verdict) -> Iterator[list[str]]:
+    for tests in verdict.tests:
+        for test in (tests.plain, tests.strict):
+            if test is not None:
+                p = ABSENT if test.p_one_sided is None else f"{test.p_one_sided:.6g}"
+                numbers = [number(v, k) for v, k in ((test.margin, PLACES), (test.difference, PLACES), (test.t, 4), (test.df, 4))]
+                yield [plain(tests.unit), *numbers, p]
+
+
+def _passed(passed: bool | None) -> str:
+    return "not judged" if passed is None else "yes" if passed else "no"
 
 
 def _runs(source: FolderSource) -> Iterator[str]:
@@ -162,7 +176,7 @@ def _runs(source: FolderSource) -> Iterator[str]:
             plain(run.state),
             number(run.val_bpb, PLACES),
             number(run.total_bytes, 0),
-            "yes" if run.counts else "no",
+            "yes" if run.shown else "no",
             plain(run.why) or ABSENT,
         ]
         for run in source.runs
@@ -193,12 +207,11 @@ def _what_ran(source: FolderSource) -> Iterator[str]:
 
 def _commands(source: FolderSource, figures: Figures) -> Iterator[str]:
     seed, workers = figures.seeds[0].seed, source.recipe.cluster.workers
-    yield "Train, quantize and score one seed, from inside this folder:"
-    yield _shell(
-        "pip install -r requirements.txt", f"torchrun --standalone --nproc_per_node={workers} train_gpt.py --seed {seed}"
-    )
+    yield "DATA is the folder of the prepared text, whose manifest has the sha256 above. Train, quantize and score one seed:"
+    start = f"torchrun --standalone --nproc_per_node={workers} train_gpt.py"
+    yield _shell("pip install -r requirements.txt", f"{start} --data DATA --seed {seed} --out OUT")
     yield "Score an artifact of this folder again:"
-    yield _shell(f"python train_gpt.py --evaluate {ARTIFACT.format(seed=seed)}")
+    yield _shell(f"{start} --data DATA --evaluate {ARTIFACT.format(seed=seed)}")
 
 
 def _shell(*lines: str) -> str:
@@ -207,13 +220,13 @@ def _shell(*lines: str) -> str:
 
 def _environment(source: FolderSource) -> Iterator[str]:
     rows = [["hardware", plain(hardware(source))]]
-    for environment in source.environments:
-        rows += [["python", plain(environment.python)], ["system", plain(environment.system)]]
-        rows.append(["CUDA of PyTorch", plain(environment.cuda or "none")])
-        rows += [[plain(name), plain(found)] for name, found in environment.packages.items()]
-    yield table(["what", "version"], rows, left=2)
+    for found in source.environments:
+        packages = found.get("packages")
+        named = dict(packages) if isinstance(packages, Mapping) else {}
+        rows += [[plain(k), plain(v)] for k, v in {**found, **named}.items() if k != "packages" and v is not None]
+    yield table(["what", "value"], rows, left=2)
     if not source.environment_recorded:
-        yield "The versions are those of the process that wrote this folder: not every run recorded its own."
+        yield "Not every run recorded its own software: where none did, this is the software that wrote this folder."
 
 
 def _files(figures: Figures) -> str:

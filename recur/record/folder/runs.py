@@ -16,6 +16,7 @@ from recur.record.atomic import read_json
 from recur.record.attempt import AttemptDir, seed_folder
 from recur.record.codec import from_json
 from recur.record.result import SeedResult, State, SweepResult
+from recur.record.rules.sweep import RunLine
 
 SPEC_FILE = "sweep_spec.json"
 RESULT_FILE, ERROR_FILE, CANCEL_FILE = "result.json", "error.json", "cancelled"
@@ -23,16 +24,10 @@ UNFINISHED = "UNFINISHED"
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunLine:
-    """One attempt: where it is listed, how it ended, its score if it has one, and whether it is in the mean."""
+class Run(RunLine):
+    """One attempt, also with what it weighs and why it does not count ("" where it does); ``shown``: it is in the mean."""
 
-    sweep: str
-    seed: int
-    attempt: int
-    state: str
-    val_bpb: float | None
     total_bytes: int | None
-    counts: bool
     why: str
 
 
@@ -52,7 +47,7 @@ def read_spec(root: Path) -> dict[str, Any]:
     return found
 
 
-def list_runs(root: Path, result: SweepResult) -> tuple[RunLine, ...]:
+def list_runs(root: Path, result: SweepResult) -> tuple[Run, ...]:
     """Every attempt with the fingerprint of ``result`` in ``root`` and in the sweeps beside it, in order.
 
     Args:
@@ -65,7 +60,7 @@ def list_runs(root: Path, result: SweepResult) -> tuple[RunLine, ...]:
     return (*own, *(line for folder in same for line in _runs_of(folder, None)))
 
 
-def _runs_of(root: Path, result: SweepResult | None) -> Iterator[RunLine]:
+def _runs_of(root: Path, result: SweepResult | None) -> Iterator[Run]:
     counting = {s.seed: s for s in result.seeds} if result else {}
     for seed in sorted(read_spec(root)["seeds"]):
         found = [p.name[1:] for p in seed_folder(root, seed).glob("a*") if p.is_dir() and p.name[1:].isdecimal()]
@@ -76,21 +71,21 @@ def _runs_of(root: Path, result: SweepResult | None) -> Iterator[RunLine]:
             yield _line(root, AttemptDir(root, seed, number), named, whole=result is not None)
 
 
-def _line(root: Path, attempt: AttemptDir, named: SeedResult | None, *, whole: bool) -> RunLine:
+def _line(root: Path, attempt: AttemptDir, named: SeedResult | None, *, whole: bool) -> Run:
     """``named`` is the sweep's own word on this attempt, which also knows of lost and timed-out ones."""
     found = named or _own_result(attempt)
     state, why = (found.state.value, found.error or "") if found else _ending(attempt)
     counts = named is not None and found is not None and found.state is State.SUCCEEDED
     if not why and not counts:
         why = "another attempt of the seed counts" if whole else "of another sweep"
-    return RunLine(
+    return Run(
         sweep=root.name,
         seed=attempt.seed,
         attempt=attempt.attempt,
         state=state,
         val_bpb=found.val_bpb.sliding if found else None,
         total_bytes=found.total_bytes if found else None,
-        counts=counts,
+        shown=counts,
         why=" ".join(why.split()),
     )
 

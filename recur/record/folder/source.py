@@ -21,8 +21,8 @@ from recur.record.atomic import read_json
 from recur.record.attempt import AttemptDir, PhaseRecord, artifact_path
 from recur.record.attempt.payload import check_file
 from recur.record.codec import from_json
-from recur.record.environment import Environment, current_environment
-from recur.record.folder.runs import RunLine, list_runs, read_spec
+from recur.record.environment import environment
+from recur.record.folder.runs import Run, list_runs, read_spec
 from recur.record.journal import Event, read_events
 from recur.record.report import read_sweep
 from recur.record.result import Phase, SeedResult, State, SweepResult
@@ -35,7 +35,7 @@ class SeedSource:
 
     Attributes:
         clock: clock.json: train_s, data_read_s, eval_s and stamps.
-        environment: what it ran with; None where the attempt is from before runs recorded it.
+        environment: what it ran with, as `recur.record.environment` gives it; None where the attempt did not record it.
         artifact: the file, whose hash is the result's.
     """
 
@@ -46,7 +46,7 @@ class SeedSource:
     intervals: tuple[Event, ...]
     records: tuple[PhaseRecord, ...]
     clock: Mapping[str, object]
-    environment: Environment | None
+    environment: Mapping[str, object] | None
     gates: tuple[Gate, ...]
 
     def fields(self, phase: Phase) -> Mapping[str, object]:
@@ -74,7 +74,8 @@ class FolderSource:
         gates: of the sweep as a whole.
         runs: every attempt of this fingerprint, failed ones included.
         note: what is odd about the placement, "" for nothing.
-        environment_recorded: False where the versions are those of the process that writes the folder.
+        environments: the different ones of the seeds.
+        environment_recorded: False where a seed recorded none; without any, the one that writes the folder stands for them.
     """
 
     sweep: SweepResult
@@ -83,8 +84,8 @@ class FolderSource:
     note: str
     seeds: tuple[SeedSource, ...]
     gates: tuple[Gate, ...]
-    runs: tuple[RunLine, ...]
-    environments: tuple[Environment, ...]
+    runs: tuple[Run, ...]
+    environments: tuple[Mapping[str, object], ...]
     environment_recorded: bool
 
     @property
@@ -129,7 +130,7 @@ def gather(root: Path, *, gates: Mapping[int, Sequence[Gate]], sweep_gates: Sequ
         seeds=seeds,
         gates=tuple(sweep_gates),
         runs=list_runs(root, result),
-        environments=tuple(distinct) or (current_environment(),),
+        environments=tuple(distinct) or (environment(),),
         environment_recorded=len(recorded) == len(seeds),
     )
 
@@ -146,7 +147,7 @@ def _seed(root: Path, result: SeedResult, gates: Sequence[Gate]) -> SeedSource:
         raise ArtifactError(where, f"does not point to an artifact of attempt {result.attempt}", "resume the sweep")
     check_file(artifact, result.model_sha256)
     records = tuple(record for phase in Phase if (record := _record(attempt, phase)) is not None)
-    told = next((r.fields.get("environment") for r in records if r.phase is Phase.TRAIN), None)
+    told = next((r.fields["environment"] for r in records if "environment" in r.fields), None)
     found = SeedSource(
         result=result,
         attempt=attempt.folder,
@@ -155,7 +156,7 @@ def _seed(root: Path, result: SeedResult, gates: Sequence[Gate]) -> SeedSource:
         intervals=tuple(read_events(attempt.path("intervals.jsonl"))),
         records=records,
         clock=attempt.read_clock() or {},
-        environment=None if told is None else from_json(Environment, told, where=f"{where} environment"),
+        environment=_mapping(told) or None,
         gates=tuple(gates),
     )
     _check_scores(found, where)

@@ -18,20 +18,21 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # s
 from recur.errors import InputError
 from recur.record.codec import to_json
 from recur.record.folder.about import About
-from recur.record.folder.baseline import Baseline
+from recur.record.folder.baseline import Beside
 from recur.record.folder.figures import PLACES, Figures, SeedFigures
 from recur.record.folder.recipe_words import calibration, technique_summary
 from recur.record.folder.source import FolderSource
-from recur.record.folder.track import SEEDS, Track, hardware
+from recur.record.folder.track import CAP_BYTES, SEEDS, Track, hardware
 from recur.record.known import find_known
-from recur.record.rules.gate import Gate, Verdict
-from recur.record.stats.units import MARGIN_NATS
+from recur.record.rules import gate as gates
+from recur.record.rules.gate import Gate
+from recur.record.stats.verdicts import Verdict
 
 _BASE_PR = 1421
 """What every shipped profile extends (`record_1421`)."""
 
 
-def submission(source: FolderSource, figures: Figures, about: About, track: Track, baseline: Baseline | None) -> dict[str, Any]:
+def submission(source: FolderSource, figures: Figures, about: About, track: Track, found: Beside) -> dict[str, Any]:
     """The document, valid by the shipped schema.
 
     Raises:
@@ -46,11 +47,11 @@ def submission(source: FolderSource, figures: Figures, about: About, track: Trac
         "track": track.name,
         **_scores(figures),
         **_bytes(figures),
-        **_baseline_fields(baseline),
+        **_baseline_fields(found),
         **_run_fields(source, figures),
         "compliance": compliance(source, figures),
         "attribution": _attribution(source),
-        "provenance": _provenance(source, track, baseline),
+        "provenance": _provenance(source, track, found),
     }
     known = {name: value for name, value in document.items() if value is not None or name == "val_bpb_std"}
     check_submission(known)
@@ -82,23 +83,32 @@ def date_of(source: FolderSource, about: About) -> str:
     return about.date or datetime.fromtimestamp(source.ended_at, UTC).date().isoformat()
 
 
+USUAL_NAMES = {"training clock, s": "train_under_600s", "evaluation clock, s": "eval_under_600s"}
+"""What published submissions call a gate of `recur.record.rules.seed`."""
+
+
 def compliance(source: FolderSource, figures: Figures) -> dict[str, bool | None]:
     """A rule is true where its gate passed for every counting seed, null where it did not apply to one, else false."""
-    found: dict[str, bool | None] = {}
+    found: dict[str, bool | None] = {
+        "artifact_under_16mb": figures.max_total_bytes <= CAP_BYTES,
+        "three_seeds": len(figures.seeds) >= SEEDS,
+    }
     for gate in source.all_gates:
         name = gate_key(gate)
         found[name] = _and(found.get(name, True), _kept(gate))
-    return {**found, "three_seeds": len(figures.seeds) >= SEEDS}
+    return found
 
 
 def gate_key(gate: Gate) -> str:
-    """A gate's name as a key: ``total bytes`` -> ``total_bytes``."""
+    """A gate's usual name, else its own as a key: ``total bytes`` -> ``total_bytes``."""
+    if gate.name in USUAL_NAMES:
+        return USUAL_NAMES[gate.name]
     words = "".join(c if c.isalnum() else " " for c in gate.name.lower())
     return "_".join(words.split())
 
 
 def _kept(gate: Gate) -> bool | None:
-    return None if gate.verdict is Verdict.NOT_APPLICABLE else gate.verdict is Verdict.PASS
+    return None if gate.verdict is gates.Verdict.NOT_APPLICABLE else gate.verdict is gates.Verdict.PASS
 
 
 def _and(a: bool | None, b: bool | None) -> bool | None:
@@ -148,15 +158,16 @@ def _bytes(figures: Figures) -> dict[str, object]:
     }
 
 
-def _baseline_fields(baseline: Baseline | None) -> dict[str, object]:
-    if baseline is None:
+def _baseline_fields(found: Beside) -> dict[str, object]:
+    verdict, pr, nats = found.verdict, found.line.pr, found.nats
+    if verdict is None or verdict.difference_bpb is None:
         return {}
-    pr, test = baseline.line.pr, baseline.test
+    test = verdict.test.plain if verdict.test else None
     return {
         "comparison_baseline_pr": pr,
-        "comparison_baseline_bpb": round(baseline.line.score_bpb, PLACES),
-        f"delta_vs_pr{pr}_bpb": round(baseline.delta_bpb, PLACES),
-        f"delta_vs_pr{pr}_nats": None if baseline.delta_nats is None else round(baseline.delta_nats, PLACES),
+        "comparison_baseline_bpb": round(found.line.score_bpb, PLACES),
+        f"delta_vs_pr{pr}_bpb": round(verdict.difference_bpb, PLACES),
+        f"delta_vs_pr{pr}_nats": None if nats is None else round(nats.plain.difference, PLACES),
         "t_statistic": None if test is None or test.t is None else round(test.t, 4),
         "welch_df": None if test is None or test.df is None else round(test.df, 4),
         "p_value": None if test is None else _significant(test.p_one_sided),
@@ -165,18 +176,16 @@ def _baseline_fields(baseline: Baseline | None) -> dict[str, object]:
 
 def _run_fields(source: FolderSource, figures: Figures) -> dict[str, object]:
     steps, step_ms = figures.over(lambda s: s.steps), figures.over(lambda s: s.step_avg_ms)
-    environment = source.environments[0]
-    flash = environment.packages.get("flash-attn-3") or environment.packages.get("flash-attn")
+    software = source.environments[0]
     return {
         "train_steps_mean": steps and round(steps.mean, 2),
         "step_avg_ms_mean": step_ms and round(step_ms.mean, 3),
         "wallclock_seconds": max((s.train_s for s in figures.seeds if s.train_s is not None), default=None),
         "eval_time_seconds": max((s.eval_s for s in figures.seeds if s.eval_s is not None), default=None),
         "hardware": hardware(source),
-        "python_version": environment.python,
-        "pytorch_version": environment.packages.get("torch"),
-        "cuda_version": environment.cuda,
-        "flash_attn_version": flash,
+        "python_version": software.get("python"),
+        "pytorch_version": software.get("torch"),
+        "cuda_version": software.get("cuda"),
         "base_pr": _BASE_PR,
         "calibration": calibration(source.recipe),
         "technique_summary": technique_summary(source.recipe),
@@ -190,8 +199,7 @@ def _attribution(source: FolderSource) -> dict[str, str]:
     return {"base": f"{base.label} ({base.author}), built on {parent.label} ({parent.author})", "quantization": own}
 
 
-def _provenance(source: FolderSource, track: Track, baseline: Baseline | None) -> dict[str, object]:
-    strict = baseline.strict if baseline else None
+def _provenance(source: FolderSource, track: Track, found: Beside) -> dict[str, object]:
     return {
         "sweep": source.sweep.sweep,
         "profile": source.sweep.profile,
@@ -204,13 +212,22 @@ def _provenance(source: FolderSource, track: Track, baseline: Baseline | None) -
         "scored_bytes": _common([s.result.scored_bytes for s in source.seeds]),
         "stride": source.recipe.evaluate.stride,
         "run_cap_bytes": source.recipe.artifact.cap_bytes,
-        "environment": [to_json(e) for e in source.environments],
+        "environment": list(source.environments),
         "environment_recorded_by_the_run": source.environment_recorded,
         "not_of_the_timed_track_because": list(track.against),
-        "strict_margin_nats": None if strict is None else MARGIN_NATS,
-        "strict_p_value": None if strict is None else _significant(strict.p_one_sided),
+        "comparison": None if found.verdict is None else _comparison(found.verdict),
         "artifacts": {str(s.result.seed): s.result.model_sha256 for s in source.seeds},
         "runs": [to_json(run) for run in source.runs],
+    }
+
+
+def _comparison(verdict: Verdict) -> dict[str, object]:
+    """The whole judgement: relation, tests with and without the margin in every unit, and the challenge's two rules."""
+    return {
+        "sentence": verdict.sentence,
+        "tests": [to_json(test) for test in verdict.tests],
+        "policies": [to_json(policy) for policy in verdict.policies],
+        "warnings": list(verdict.warnings),
     }
 
 

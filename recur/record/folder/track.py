@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from recur.record.folder.figures import Figures
 from recur.record.folder.source import FolderSource, SeedSource
-from recur.record.rules.gate import Gate, Verdict
+from recur.record.rules.gate import Verdict
 
 TIMED, UNTIMED = "10min_16mb", "non_record_16mb"
 CAP_BYTES = 16_000_000
@@ -83,18 +83,19 @@ def _about_run(source: FolderSource, figures: Figures) -> Iterator[str]:
 
 
 def _about_gates(source: FolderSource) -> Iterator[str]:
-    """A rule that could not be checked is not a rule that was kept. One reason a rule, with the seeds that have it."""
+    """One reason a broken rule, with the seeds that break it. What does not apply to any run of the track does not count here:
+    what would (the clocks, off the track's machine) is a reason of its own above."""
     seeds: dict[tuple[str, str], list[int]] = {}
     for seed in source.seeds:
         for gate in seed.gates:
-            if gate.verdict is not Verdict.PASS:
-                seeds.setdefault((gate.name, _verdict(gate)), []).append(seed.result.seed)
-    for (name, verdict), numbers in seeds.items():
-        yield f"rule '{name}', seed {', '.join(map(str, numbers))}: {verdict}"
+            if gate.verdict is Verdict.FAIL:
+                seeds.setdefault((gate.name, gate.why), []).append(seed.result.seed)
+    for (name, why), numbers in seeds.items():
+        yield f"rule '{name}' is broken by seed {', '.join(map(str, numbers))}{_because(why)}"
     for gate in source.gates:
-        if gate.verdict is not Verdict.PASS:
-            yield f"rule '{gate.name}': {_verdict(gate)}"
+        if gate.verdict is Verdict.FAIL:
+            yield f"rule '{gate.name}' is broken{_because(gate.why)}"
 
 
-def _verdict(gate: Gate) -> str:
-    return f"{gate.verdict.value} ({gate.why})" if gate.why else gate.verdict.value
+def _because(why: str) -> str:
+    return f" ({why})" if why else ""

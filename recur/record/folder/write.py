@@ -17,18 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from recur.data.staging import staged_folder
-from recur.errors import ArtifactError, StorageError
+from recur.errors import ArtifactError, InputError, StorageError
 from recur.record.atomic import finite, read_json, storage_error
 from recur.record.attempt.payload import hand_on
 from recur.record.codec import to_json
 from recur.record.folder.about import About
-from recur.record.folder.baseline import against
+from recur.record.folder.baseline import Beside, beside
 from recur.record.folder.figures import Figures, published
 from recur.record.folder.logs import events_name, events_text, log_name, log_text
 from recur.record.folder.readme import ARTIFACT, readme
 from recur.record.folder.source import FolderSource
 from recur.record.folder.submission import date_of, submission
 from recur.record.folder.track import Track, track_of
+from recur.record.known import known_lines
+from recur.record.stats.claims import refused
 
 GATES_FILE = "gates.json"
 SCRIPT_FILE = "train_gpt.py"
@@ -49,7 +51,8 @@ def write_record_folder(source: FolderSource, *, into: Path, script: bytes, requ
 
     Raises:
         ArtifactError: the script is not the one that the run's byte cap counted.
-        InputError: the document breaks the schema, e.g. for an empty name; or an unknown baseline.
+        InputError: the document breaks the schema, e.g. for an empty author; the name claims more than the numbers carry; or
+            the baseline is unknown.
         StorageError: the disk is full, or a folder of another sweep has that name.
     """
     _check_script(source, script)
@@ -66,16 +69,29 @@ def write_record_folder(source: FolderSource, *, into: Path, script: bytes, requ
 
 def folder_texts(source: FolderSource, figures: Figures, about: About, track: Track) -> dict[str, str]:
     """The generated files by name; nothing is written."""
-    baseline = against(source, figures, about.baseline_pr)
+    found = beside(source, figures, about.baseline_pr)
     texts = {
-        "README.md": readme(source, figures, about, track, baseline),
-        "submission.json": _json(submission(source, figures, about, track, baseline)),
+        "README.md": readme(source, figures, about, track, found),
+        "submission.json": _json(submission(source, figures, about, track, found)),
         GATES_FILE: _json(_gates(source, track)),
     }
+    _check_wording(texts, found)
     for seed in source.seeds:
         texts[log_name(seed.result.seed)] = log_text(source, seed, figures)
         texts[events_name(seed.result.seed)] = events_text(seed)
     return texts
+
+
+def _check_wording(texts: Mapping[str, str], found: Beside) -> None:
+    """No generated text claims more than the numbers carry.
+
+    Raises:
+        InputError: one does: through the name that the submitter gave, or a sentence of ours, which is a bug.
+    """
+    for name, text in texts.items():
+        for refusal in refused(text, found.arm, known_lines()):
+            where = f"{name}:{refusal.line_number} {refusal.phrase!r}"
+            raise InputError(where, f"says more than the numbers carry: {refusal.reason}", "name the submission otherwise")
 
 
 def slug(name: str) -> str:

@@ -1,110 +1,171 @@
-"""Sweeps for the tests of the record folder: one tiny seed that really ran, and further seeds made from its folder."""
+"""Sweeps for the tests of the record folder: what a driver and the pipeline leave, with scores of our choice."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import shutil
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from safetensors.numpy import save_file
+
 from recur.data.dataset import Dataset
-from recur.pipeline import LocalBackend, run_seed
-from recur.recipe import fingerprint, recipe_to_json
+from recur.evaluate.bpb import Score
+from recur.recipe import load_recipe, recipe_to_json
 from recur.record.atomic import write_json_atomic
-from recur.record.attempt import AttemptDir, read_seed_result, write_seed_result
-from recur.record.codec import from_json
+from recur.record.attempt import AttemptDir, write_seed_result
+from recur.record.codec import to_json
 from recur.record.folder import About, FolderSource, gather
 from recur.record.report import write_sweep
-from recur.record.result import SeedResult, State, summarise
+from recur.record.result import Phase, Scores, SeedResult, State, summarise
 from recur.record.rules.gate import Gate, judged, not_applicable
-from recur.seedspec import SeedSpec
 from tests.recipes import tiny_recipe
 
 SCRIPT = b"print('one file')\n" * 7
 REQUIREMENTS = "torch==2.9.1\n"
 ABOUT = About(author="A. Author", github_id="author", name="A tiny run")
-SEED = 42
+FINGERPRINT = "f" * 64
+SEEDS = (42, 1337, 2024)
+TINY_BPB = (5.2134, 5.2189, 5.2207)
+GOOD_BPB = (1.0701234, 1.0704321, 1.0700987)
+FINEWEB_TOKENS, FINEWEB_BYTES = 45_508_608, 151_074_053
+H100 = {"world_size": 8, "backend": "nccl", "ranks": [{"host": "n", "device": "NVIDIA H100 80GB HBM3"}] * 8}
 
 
-def real_sweep(out: Path, dataset: Dataset) -> Path:
-    """`<out>/real` with one seed, run in this process, as the driver leaves it."""
-    recipe = tiny_recipe()
-    spec = SeedSpec(sweep="real", seed=SEED, attempt=1, recipe=recipe, dataset_root=dataset.root, out=out)
-    result = run_seed(spec, LocalBackend())
-    write_seed_result(spec.sweep_root, result)
-    document = {
-        "sweep": "real",
-        "seeds": [SEED],
-        "fingerprint": fingerprint(recipe, dataset.sha256),
-        "dataset_root": str(dataset.root),
-        "note": "",
-        "recipe": json.loads(recipe_to_json(recipe)),
-    }
-    write_json_atomic(spec.sweep_root / "sweep_spec.json", document)
-    write_results(spec.sweep_root, [result])
-    return spec.sweep_root
+def make_sweep(
+    dataset: Dataset,
+    root: Path,
+    bpb: Mapping[int, float],
+    *,
+    tokens: int = 7616,
+    scored_bytes: int = 12552,
+    fingerprint: str = FINGERPRINT,
+    **fields: Any,
+) -> Path:
+    """``root`` as a driver leaves it, with these sliding scores.
 
-
-def copy_sweep(real: Path, root: Path, seeds: tuple[int, ...] = (42, 1337, 2024), **spec: object) -> Path:
-    """``root`` with these seeds: the real one's folder under each number, its nats a little larger for each further seed."""
-    told = read(real / "sweep_spec.json") | {"sweep": root.name, "seeds": list(seeds)} | spec
-    write_json_atomic(root / "sweep_spec.json", told)
+    Args:
+        dataset: that it names.
+        bpb: sliding score of each seed.
+        fields: of every seed's result.
+    """
+    recipe = json.loads(recipe_to_json(tiny_recipe("artifact.cap_bytes=20000", "train.peak_tflops=1.0")))
+    told = {"sweep": root.name, "seeds": list(bpb), "fingerprint": fingerprint, "note": "", "recipe": recipe}
+    write_json_atomic(root / "sweep_spec.json", told | {"dataset_root": str(dataset.root)})
     results = []
-    for i, seed in enumerate(seeds):
-        shutil.copytree(real / f"seed_{SEED}", root / f"seed_{seed}")
-        results.append(_renumber(root, seed, factor=1 + 0.001 * i))
+    for seed, value in bpb.items():
+        scores = {
+            name: Score(nats=factor * value * math.log(2.0) * scored_bytes, tokens=tokens, bytes=scored_bytes)
+            for name, factor in (("trained", 0.9999), ("roundtrip", 1.0001), ("sliding", 1.0))
+        }
+        results.append(_attempt(AttemptDir(root, seed, 1, clock=_Ticks()), scores, fields))
+        write_seed_result(root, results[-1])
     write_results(root, results)
     return root
 
 
-def _renumber(root: Path, seed: int, factor: float) -> SeedResult:
-    folder = root / f"seed_{seed}" / "a1"
-    record, result = read(folder / "record_evaluate.json"), read(folder / "result.json") | {"seed": seed}
-    for name, score in record["fields"]["scores"].items():
-        score["nats"] *= factor
-        bits = score["nats"] / 0.6931471805599453
-        result["val_loss"][name], result["val_bpb"][name] = score["nats"] / score["tokens"], bits / score["bytes"]
-    write_json_atomic(folder / "record_evaluate.json", record)
-    write_json_atomic(folder / "result.json", result)
-    found = from_json(SeedResult, result)
-    write_seed_result(root, found)
-    return found
+class _Ticks:
+    """Seconds since 1970 that pass by themselves; begins on 2026-11-20, noon, UTC."""
+
+    def __init__(self) -> None:
+        self.now = 1_795_176_000.0
+
+    def __call__(self) -> float:
+        self.now += 1.25
+        return self.now
 
 
-def write_results(root: Path, results: list[SeedResult]) -> None:
-    """`sweep.json` of the sweep."""
+def _attempt(attempt: AttemptDir, scores: Mapping[str, Score], fields: Mapping[str, Any]) -> SeedResult:
+    """An attempt's folder with the events, clocks, intervals and records of the pipeline; returns its result."""
+    attempt.create()
+    _train(attempt)
+    blob = bytes(range(256)) * 70 + str(attempt.seed).encode()
+    attempt.path("artifact.ptz").write_bytes(blob)
+    sha256 = hashlib.sha256(blob).hexdigest()
+    attempt.write_record(Phase.QUANTIZE, {"methods": {"gptq": 30, "passthrough": 27}, "seconds": 1.5})
+    attempt.write_record(Phase.FIT, {"model_bytes": len(blob), "model_sha256": sha256}, ["artifact.ptz"])
+    attempt.write_clock("eval", 1.75, start_at=attempt.clock(), stop_at=attempt.clock())
+    for stage, score in scores.items():
+        attempt.append_interval("score", 0, score.tokens, version=0, stage=stage)
+    attempt.write_record(Phase.EVALUATE, {"scores": to_json(scores), "seconds": 2.5})
+    attempt.write_record(Phase.VERIFY, {"model_bytes": len(blob), "model_sha256": sha256})
+    values: dict[str, Any] = {
+        "steps": 3,
+        "val_bpb": Scores(**{name: score.val_bpb for name, score in scores.items()}),
+        "val_loss": Scores(**{name: score.val_loss for name, score in scores.items()}),
+        "scored_tokens": scores["sliding"].tokens,
+        "scored_bytes": scores["sliding"].bytes,
+        "model_bytes": len(blob),
+        "model_sha256": sha256,
+        "total_bytes": len(blob),
+        "cap_bytes": 20000,
+        "seconds": {"train": 3.9, "calibrate": 0.124},
+        "placement": {"world_size": 1, "device": "cpu", "backend": "local"},
+        "quantized": {"gptq": 30, "passthrough": 27},
+    }
+    result = SeedResult(seed=attempt.seed, state=State.SUCCEEDED, attempt=attempt.attempt, **(values | fields))
+    write_json_atomic(attempt.path("result.json"), to_json(result))
+    return result
+
+
+def _train(attempt: AttemptDir) -> None:
+    attempt.append_event("warmup", {"steps": 2, "state_sha256": "0" * 64})
+    attempt.append_event("val", {"step": 0, "val_loss": 6.2374469319186, "val_bpb": 5.4600347585568})
+    step = {"step": 2, "steps": 6, "loss": 6.03, "grad_norm": 0.4, "train_s": 2.5, "tokens_per_s": 777.3, "flops_per_s": 5e8}
+    attempt.append_event("step", step)
+    attempt.append_event("recurrence", {"step": 3, "virtual_layers": "0,1,2,1,2,3,4"})
+    attempt.append_event("stop", {"step": 3, "train_s": 3.871302256, "reason": "steps"})
+    for name, seconds in (("train", 3.871302256), ("data_read", 3.995055283)):
+        attempt.write_clock(name, seconds, start_at=attempt.clock(), stop_at=attempt.clock())  # type: ignore[arg-type]
+    attempt.append_interval("train", 0, 1536)
+    weights = {"a.weight": np.zeros((3, 5), np.float32), "b": np.zeros(7, np.float32)}
+    save_file(weights, attempt.path("ema.safetensors"))
+    summary = {"steps": 3, "peak_memory_bytes": 605 << 20}
+    attempt.write_record(Phase.TRAIN, {"placement": {}, "summary": summary}, ["ema.safetensors"])
+    attempt.write_record(Phase.CALIBRATE, {"batches": 2, "matrices": 30})
+
+
+def write_results(root: Path, results: Sequence[SeedResult]) -> None:
+    """`sweep.json`, and the seeds in the sweep's spec."""
     spec = read(root / "sweep_spec.json")
-    write_sweep(root, summarise(root.name, spec["recipe"]["profile"], spec["fingerprint"], results))
+    write_json_atomic(root / "sweep_spec.json", spec | {"seeds": [s.seed for s in results]})
+    write_sweep(root, summarise(root.name, spec["recipe"]["profile"], spec["fingerprint"], list(results)))
 
 
-def add_run(root: Path, result: SeedResult, **files: Any) -> None:
-    """Another attempt with only these files, e.g. ``error={"kind": "run", "message": "..."}``."""
-    folder = AttemptDir(root, result.seed, result.attempt).create()
+def add_attempt(root: Path, seed: int, attempt: int, **files: Any) -> None:
+    """An attempt's folder with only these files, e.g. ``error={"kind": "run", "message": "..."}``."""
+    folder = AttemptDir(root, seed, attempt).create()
     for name, content in files.items():
         write_json_atomic(folder.path(f"{name}.json"), content)
 
 
 def gates(*, ok: bool = True) -> list[Gate]:
+    """One gate that applies and one that does not."""
     return [
         judged("total bytes", 12345, 16_000_000, ok, why="" if ok else "345 | too many", source="record_verify.json"),
-        not_applicable("train time", None, 600, why="the recipe has no clock", source="clock.json"),
+        not_applicable("training clock, s", 3.5, 600.0, why="the limit is for 8 x H100", source="train.json"),
     ]
 
 
 def gathered(root: Path, *, ok: bool = True) -> FolderSource:
+    """The sweep with gates for every seed."""
     seeds = read(root / "sweep_spec.json")["seeds"]
-    sweep_gates = [judged("one recipe", "same", "same", True, source="sweep_spec.json")]
+    sweep_gates = [judged("one fingerprint", 1, 1, True, source="record_verify.json")]
     return gather(root, gates={seed: gates(ok=ok) for seed in seeds}, sweep_gates=sweep_gates)
 
 
-def results_of(root: Path) -> list[SeedResult]:
-    found = [read_seed_result(root, seed) for seed in read(root / "sweep_spec.json")["seeds"]]
-    return [result for result in found if result is not None]
-
-
-def invalid(seed: int, *, attempt: int = 1) -> SeedResult:
-    return SeedResult(seed=seed, state=State.INVALID, attempt=attempt, error="total_bytes=9 must be at most 8 | <b>")
+def fineweb(dataset: Dataset, root: Path, bpb: Sequence[float] = GOOD_BPB, *, ok: bool = True) -> FolderSource:
+    """A sweep of our record profile as eight H100 would leave it, with these scores of FineWeb."""
+    scores = dict(zip(SEEDS, bpb, strict=False))
+    make_sweep(dataset, root, scores, tokens=FINEWEB_TOKENS, scored_bytes=FINEWEB_BYTES, placement=H100)
+    recipe = replace(load_recipe("recur"), artifact=replace(load_recipe("recur").artifact, code_bytes_source="none"))
+    return replace(gathered(root, ok=ok), recipe=recipe)
 
 
 def read(path: Path) -> Any:
+    """The JSON in a file."""
     return json.loads(path.read_text(encoding="utf-8"))
