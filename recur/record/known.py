@@ -10,27 +10,27 @@ import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 
 from recur.errors import InputError
 from recur.record.codec import from_json
 from recur.record.stats import Spread, spread
+from recur.record.stats.units import implied_bytes_per_token
 
 MERGED = "merged"
 
 
 @dataclass(frozen=True, kw_only=True)
 class KnownSeed:
-    """One published run; ``val_bpb`` and ``val_loss`` (nats per token) are the sliding-window score."""
+    """One published run; ``val_bpb`` and ``val_loss`` (nats per token) are the score that the line stands for."""
 
     seed: int
     val_bpb: float
-    val_loss: float
-    total_bytes: int
-    model_bytes: int
-    steps: int
+    val_loss: float | None = None
+    total_bytes: int | None = None
+    model_bytes: int | None = None
+    steps: int | None = None
     trained_val_bpb: float | None = None
     roundtrip_val_bpb: float | None = None
 
@@ -57,7 +57,11 @@ class KnownMeans:
 
 @dataclass(frozen=True, kw_only=True)
 class KnownRecord:
-    """One published submission: who, what text and size it was scored on, and its seeds or means; ``status`` "" is unknown."""
+    """One published submission: who, what text and size it was scored on, and its seeds or means.
+
+    ``status`` is merged, open or closed, or "" where it is not known; ``accepted`` lines stand in the official leaderboard
+    (some of them without a merge).
+    """
 
     pr: int
     name: str
@@ -65,6 +69,7 @@ class KnownRecord:
     author: str = ""
     date: str = ""
     status: str = ""
+    accepted: bool = False
     track: str = ""
     corpus: str = ""
     tokenizer: str = ""
@@ -86,6 +91,11 @@ class KnownRecord:
         return f"PR {self.pr}"
 
     @property
+    def is_accepted(self) -> bool:
+        """Merged, or a row of the official leaderboard."""
+        return self.accepted or self.status == MERGED
+
+    @property
     def score_bpb(self) -> float:
         """The score the line stands for: mean of its seeds, else its published final or sliding mean."""
         if self.seeds:
@@ -98,18 +108,28 @@ class KnownRecord:
 
     @property
     def val_bpb(self) -> Spread:
-        """Spread of the sliding scores over the seeds; only for lines with seeds."""
+        """Spread of the scores over the seeds; only for lines with seeds."""
         return self._spread([s.val_bpb for s in self.seeds])
 
     @property
     def val_loss(self) -> Spread:
-        """Spread of the sliding losses over the seeds, nats per token; only for lines with seeds."""
-        return self._spread([s.val_loss for s in self.seeds])
+        """Spread of the losses over the seeds, nats per token; only for complete lines."""
+        return self._spread([s.val_loss for s in self.seeds if s.val_loss is not None])
 
     @property
     def total_bytes(self) -> Spread:
-        """Spread of model + code over the seeds; only for lines with seeds."""
-        return self._spread([float(s.total_bytes) for s in self.seeds])
+        """Spread of model + code over the seeds; only for lines with seeds and their bytes."""
+        return self._spread([float(s.total_bytes) for s in self.seeds if s.total_bytes is not None])
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every seed is known with its loss and bytes."""
+        return bool(self.seeds) and all(s.val_loss is not None and s.total_bytes is not None for s in self.seeds)
+
+    @property
+    def scoring(self) -> str:
+        """What the score is of: "sliding", or "ttt" after test-time training."""
+        return "ttt" if self.means and self.means.final_bpb is not None else "sliding"
 
     def _spread(self, values: list[float]) -> Spread:
         result = spread(values)
@@ -137,8 +157,15 @@ def known_lines() -> tuple[KnownRecord, ...]:
 
 @cache
 def known_records() -> tuple[KnownRecord, ...]:
-    """The lines with every seed, best mean score first: what pictures draw and tests of significance need."""
-    return tuple(r for r in known_lines() if r.seeds)
+    """The lines of which every seed, loss and byte is known, best mean score first: the ones that pictures draw."""
+    return tuple(r for r in known_lines() if r.is_complete)
+
+
+@cache
+def bytes_per_token_of(tokenizer: str) -> float | None:
+    """Bytes per token of the challenge's text under a published tokenizer, from a complete line; None if there is none."""
+    lines = [r for r in known_records() if r.tokenizer == tokenizer]
+    return implied_bytes_per_token(lines[0].val_loss.mean, lines[0].val_bpb.mean) if lines else None
 
 
 def find_known(text: str, lines: Sequence[KnownRecord] | None = None) -> KnownRecord:
@@ -152,10 +179,11 @@ def find_known(text: str, lines: Sequence[KnownRecord] | None = None) -> KnownRe
     for record in among:
         if record.pr == number:
             return record
-    names = [str(r.pr) for r in among]
-    near = get_close_matches(str(number if number is not None else text), names, n=3, cutoff=0.5)
-    shown = near or sorted(names, key=int)
-    raise InputError(f"{text!r}", "is not a known line", f"{'near' if near else 'known'}: {', '.join('#' + n for n in shown)}")
+    numbers = sorted(r.pr for r in among)
+    if number is not None:
+        numbers = sorted(numbers, key=lambda pr: abs(pr - number))[:3]
+    listed = ", ".join(f"#{pr}" for pr in numbers)
+    raise InputError(f"{text!r}", "is not a known line", f"{'known' if number is None else 'near'}: {listed}")
 
 
 def pr_number(text: str) -> int | None:

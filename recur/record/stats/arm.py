@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isclose
 
-from recur.record.known import KnownRecord
+from recur.record.known import KnownMeans, KnownRecord, bytes_per_token_of
 from recur.record.result import SeedResult, State, SweepResult
 from recur.record.stats.moments import Moments, Spread, moments, spread
 from recur.record.stats.units import bytes_per_token, implied_bytes_per_token
@@ -33,10 +33,11 @@ class Arm:
         val_loss: nats per token in the same order, or empty.
         total_bytes: model + code in the same order, or empty.
         mean_bpb: the mean score; None for an arm without a score.
-        published: n, mean and deviation where the seeds are not known one by one.
+        published: n, mean and deviation where the seeds are not known one by one; ``published_n`` where only n is known.
         bytes_per_token: of the scored text.
         scoring: "sliding", or "ttt" for a score after test-time training.
         left_out: seeds that did not succeed, in words.
+        date: ISO day (or time) of a submission.
         pr: pull request of a published line; ``base_pr`` the one it says it is built on.
     """
 
@@ -47,6 +48,7 @@ class Arm:
     total_bytes: tuple[int, ...] = ()
     mean_bpb: float | None = None
     published: Moments | None = None
+    published_n: int | None = None
     published_loss: Moments | None = None
     corpus: str = ""
     scored_bytes: int | None = None
@@ -57,6 +59,7 @@ class Arm:
     scoring: str = "sliding"
     left_out: tuple[str, ...] = ()
     status: str = ""
+    date: str = ""
     pr: int | None = None
     base_pr: int | None = None
 
@@ -78,7 +81,7 @@ class Arm:
     @property
     def n(self) -> int | None:
         """Seeds behind the mean; None where it is not published."""
-        return len(self.val_bpb) or (self.published.n if self.published else None)
+        return len(self.val_bpb) or self.published_n
 
 
 def arm_of_sweep(
@@ -111,26 +114,29 @@ def arm_of_sweep(
 
 def arm_of_known(record: KnownRecord) -> Arm:
     """The seeds of a published line, or its published mean."""
-    seeds, means = record.seeds, record.means
-    loss = record.val_loss.mean if seeds else means.val_loss if means else None
+    seeds, means = record.seeds, record.means or KnownMeans()
+    losses = [s.val_loss for s in seeds if s.val_loss is not None]
+    totals = [s.total_bytes for s in seeds if s.total_bytes is not None]
     score = record.score_bpb
-    sliding = seeds or not means or means.final_bpb is None
+    loss = record.val_loss.mean if record.is_complete else means.val_loss
     return Arm(
         label=record.label,
         seeds=tuple(s.seed for s in seeds),
         val_bpb=tuple(s.val_bpb for s in seeds),
-        val_loss=tuple(s.val_loss for s in seeds),
-        total_bytes=tuple(s.total_bytes for s in seeds),
+        val_loss=tuple(losses) if len(losses) == len(seeds) else (),
+        total_bytes=tuple(totals) if len(totals) == len(seeds) else (),
         mean_bpb=score,
-        published=_moments(means.n, score, means.sd_bpb) if means and not seeds else None,
-        published_loss=_moments(means.n, means.val_loss, means.sd_loss) if means and not seeds else None,
+        published=None if seeds else _moments(means.n, score, means.sd_bpb),
+        published_n=None if seeds else means.n,
+        published_loss=None if seeds else _moments(means.n, means.val_loss, means.sd_loss),
         corpus=record.corpus,
         tokenizer=record.tokenizer,
-        bytes_per_token=implied_bytes_per_token(loss, score) if loss is not None else None,
+        bytes_per_token=bytes_per_token_of(record.tokenizer) if loss is None else implied_bytes_per_token(loss, score),
         stride=record.stride,
         cap_bytes=record.cap_bytes,
-        scoring="sliding" if sliding else "ttt",
+        scoring=record.scoring,
         status=record.status,
+        date=record.date,
         pr=record.pr,
         base_pr=record.base_pr,
     )
