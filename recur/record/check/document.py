@@ -21,7 +21,7 @@ MAX_NESTING = 20
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+|\n')
 _REMEDY = "write it again from the logs"
 
-Path = tuple[str, ...]
+Keys = tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,17 +49,20 @@ class Document:
 
     name: str
     data: dict[str, object]
-    lines: dict[Path, int] = field(default_factory=dict)
-    literals: dict[Path, str] = field(default_factory=dict)
+    lines: dict[Keys, int] = field(default_factory=dict)
+    literals: dict[Keys, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 
     def get(self, *path: str) -> object:
         """The value at ``path``, or None."""
         value: object = self.data
         for key in path:
-            if not isinstance(value, dict):
+            if isinstance(value, dict):
+                value = value.get(key)
+            elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+                value = value[int(key)]
+            else:
                 return None
-            value = value.get(key)
         return value
 
     def number(self, *path: str) -> Number | None:
@@ -119,8 +122,8 @@ def read_document(text: Text) -> Document:
         return _broken(text, None, f"is not JSON that can be read ({e})")
     if not isinstance(data, dict):
         return _broken(text, 1, f"holds a {type(data).__name__}, not an object")
-    lines: dict[Path, int] = {}
-    literals: dict[Path, str] = {}
+    lines: dict[Keys, int] = {}
+    literals: dict[Keys, str] = {}
     for place in _places(text.text):
         lines[place.path] = place.line
         literals[place.path] = place.literal
@@ -163,13 +166,13 @@ def _odd_numbers(document: Document, text: Text) -> Iterator[Finding]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Place:
-    path: Path
+    path: Keys
     line: int
     literal: str
 
 
 def _places(text: str) -> Iterator[_Place]:
-    """Path, line and literal of every value of a valid JSON text, by a scan over its tokens."""
+    """Keys, line and literal of every value of a valid JSON text, by a scan over its tokens."""
     stack: list[str | int] = []  # per open bracket: the key being read, or the index in a list
     line, expects_key = 1, False
     for token in _TOKEN.finditer(text):
@@ -195,5 +198,5 @@ def _places(text: str) -> Iterator[_Place]:
             yield _Place(path=_path(stack), line=line, literal=piece)
 
 
-def _path(stack: list[str | int]) -> Path:
+def _path(stack: list[str | int]) -> Keys:
     return tuple(str(key) for key in stack)

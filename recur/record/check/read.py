@@ -59,7 +59,9 @@ def list_folder(root: Path) -> Listing:
             findings.append(entry)
             continue
         if len(files) >= MAX_ENTRIES:
-            findings.append(error("too_many_files", f"more than {MAX_ENTRIES} files; the rest is not read", "ship one submission"))
+            findings.append(
+                error("too_many_files", f"more than {MAX_ENTRIES} files; the rest is not read", "ship one submission")
+            )
             break
         files[entry.relative_to(root).as_posix()] = entry.lstat().st_size
     return Listing(root=root, files=files, findings=tuple(findings))
@@ -94,7 +96,7 @@ def _name(root: Path, path: Path) -> str:
 
 def _target(path: Path) -> str:
     try:
-        return os.fsdecode(os.readlink(path))[:200]
+        return str(path.readlink())[:200]
     except OSError:
         return "?"
 

@@ -1,0 +1,159 @@
+"""Opens scripts that are shipped compressed, `exec(lzma.decompress(base64.b85decode("...")))`, without running them.
+
+The argument of `exec` is followed by its syntax only: constants, names assigned once at module level, and calls of known
+decoders (base64, base85, ascii85; lzma, zlib, gzip, bz2, brotli). Anything else is left as it is. Sizes are bounded.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import binascii
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import brotli
+
+MAX_SOURCE_BYTES = 4 * 1024 * 1024
+MAX_LAYERS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unwrapped:
+    """Source text after ``layers`` wrappers were opened (0: it was not wrapped)."""
+
+    source: str
+    layers: int
+
+
+class _Stuck(Exception):
+    """The expression is not one of those that can be followed."""
+
+
+def unwrap(source: str) -> Unwrapped:
+    """The innermost source that can be reached by syntax alone; the text itself where nothing is wrapped."""
+    for layer in range(MAX_LAYERS):
+        inner = _inner(source)
+        if inner is None:
+            return Unwrapped(source=source, layers=layer)
+        source = inner
+    return Unwrapped(source=source, layers=MAX_LAYERS)
+
+
+def _inner(source: str) -> str | None:
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    reader = _Reader(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "exec" and node.args:
+            try:
+                value = reader.value(node.args[0])
+                return value.decode() if isinstance(value, bytes) else value
+            except (_Stuck, ValueError, EOFError, lzma.LZMAError, zlib.error, OSError, brotli.error, RecursionError):
+                continue
+    return None
+
+
+class _Reader:
+    """Values of expressions, by syntax."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self._names: dict[str, ast.expr | None] = {}
+        self._modules: dict[str, str] = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                self._modules |= {a.asname or a.name: a.name for a in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                self._modules |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
+        for statement in tree.body:
+            if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name):
+                name = statement.targets[0].id
+                self._names[name] = None if name in self._names else statement.value
+
+    def value(self, node: ast.expr, depth: int = 0) -> bytes | str:
+        """The bytes or text of an expression.
+
+        Raises:
+            _Stuck: it is not made of constants and known decoders.
+        """
+        if depth > 20:
+            raise _Stuck
+        if isinstance(node, ast.Constant) and isinstance(node.value, bytes | str):
+            return node.value
+        if isinstance(node, ast.Name) and (assigned := self._names.get(node.id)) is not None:
+            return self.value(assigned, depth + 1)
+        if isinstance(node, ast.Call):
+            return self._call(node, depth)
+        raise _Stuck
+
+    def _call(self, node: ast.Call, depth: int) -> bytes | str:
+        name = self._dotted(node.func)
+        if name == "compile" and node.args:
+            return self.value(node.args[0], depth + 1)
+        if isinstance(node.func, ast.Attribute) and node.func.attr in ("decode", "encode") and len(node.args) <= 1:
+            value = self.value(node.func.value, depth + 1)
+            return value.decode() if isinstance(value, bytes) else value.encode()
+        if name not in _DECODERS or not node.args:
+            raise _Stuck
+        raw = self.value(node.args[0], depth + 1)
+        data = raw.encode() if isinstance(raw, str) else raw
+        if name == "lzma.decompress" and len(node.args) + len(node.keywords) > 1:
+            return _raw_lzma(node, data)
+        decoded = _DECODERS[name](data)
+        if len(decoded) > MAX_SOURCE_BYTES:
+            raise _Stuck
+        return decoded
+
+    def _dotted(self, node: ast.expr) -> str:
+        if isinstance(node, ast.Name):
+            return self._modules.get(node.id, node.id)
+        if isinstance(node, ast.Attribute):
+            return f"{self._dotted(node.value)}.{node.attr}"
+        imports = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "__import__"
+        if imports and isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            return str(node.args[0].value)
+        return ""
+
+
+def _lzma(data: bytes) -> bytes:
+    return lzma.LZMADecompressor(memlimit=256 * 1024 * 1024).decompress(data, MAX_SOURCE_BYTES + 1)
+
+
+def _raw_lzma(node: ast.Call, data: bytes) -> bytes:
+    """`lzma.decompress(x, format=lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2}])`: one LZMA1 or LZMA2 filter."""
+    shown = ast.unparse(node.args[1]) if len(node.args) > 1 else ""
+    shown += " ".join(ast.unparse(k.value) for k in node.keywords)
+    if "FORMAT_RAW" not in shown:
+        return _lzma(data)
+    kind = lzma.FILTER_LZMA2 if "LZMA2" in shown else lzma.FILTER_LZMA1
+    filters = [{"id": kind, "dict_size": 64 * 1024 * 1024}]
+    return lzma.LZMADecompressor(format=lzma.FORMAT_RAW, filters=filters).decompress(data, MAX_SOURCE_BYTES + 1)
+
+
+def _zlib(data: bytes, window: int = 15) -> bytes:
+    return zlib.decompressobj(window).decompress(data, MAX_SOURCE_BYTES + 1)
+
+
+def _brotli(data: bytes) -> bytes:
+    out: bytes = brotli.Decompressor().process(data, output_buffer_limit=MAX_SOURCE_BYTES + 1)
+    return out
+
+
+_DECODERS: dict[str, Callable[[bytes], bytes]] = {
+    "base64.b64decode": base64.b64decode,
+    "base64.b85decode": base64.b85decode,
+    "base64.a85decode": base64.a85decode,
+    "base64.decodebytes": base64.decodebytes,
+    "binascii.a2b_base64": binascii.a2b_base64,
+    "bytes.fromhex": lambda data: bytes.fromhex(data.decode()),
+    "lzma.decompress": _lzma,
+    "zlib.decompress": _zlib,
+    "gzip.decompress": lambda data: _zlib(data, 31),
+    "bz2.decompress": lambda data: bz2.BZ2Decompressor().decompress(data, MAX_SOURCE_BYTES + 1),
+    "brotli.decompress": _brotli,
+}
