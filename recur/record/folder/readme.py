@@ -116,7 +116,10 @@ def _interval_line(figures: Figures) -> str:
 
 
 def _rules(source: FolderSource) -> Iterator[str]:
-    yield "Checked by program from what the run left; n/a is not a pass."
+    yield (
+        "Checked by program from what the run left; n/a is not a pass. A source is a file of the attempt; "
+        f"its numbers are in {code(events_name(source.seeds[0].result.seed))} and its like."
+    )
     rows = [_gate_row(str(seed.result.seed), gate) for seed in source.seeds for gate in seed.gates]
     rows += [_gate_row("all", gate) for gate in source.gates]
     yield table(["seed", "rule", "value", "limit", "verdict", "why", "source"], rows, left=7)

@@ -15,6 +15,7 @@ from recur.errors import ArtifactError
 from recur.record.atomic import read_json
 from recur.record.attempt import AttemptDir, seed_folder
 from recur.record.codec import from_json
+from recur.record.report import JSON_NAME, read_sweep
 from recur.record.result import SeedResult, State, SweepResult
 from recur.record.rules.sweep import RunLine
 
@@ -54,30 +55,37 @@ def list_runs(root: Path, result: SweepResult) -> tuple[Run, ...]:
         root: `<out>/<sweep>`, whose result says which of its attempts count.
         result: of that sweep.
     """
-    own = list(_runs_of(root, result))
-    others = (path.parent for path in sorted(root.parent.glob(f"*/{SPEC_FILE}")) if path.parent != root)
-    same = [folder for folder in others if read_spec(folder)["fingerprint"] == result.fingerprint]
-    return (*own, *(line for folder in same for line in _runs_of(folder, None)))
+    others = sorted(path.parent for path in root.parent.glob(f"*/{SPEC_FILE}") if path.parent != root)
+    same = [folder for folder in others if _fingerprint(folder) == result.fingerprint]
+    found = [*_runs_of(root, result, shown=True)]
+    for folder in same:
+        known = read_sweep(folder) if (folder / JSON_NAME).is_file() else None
+        found += _runs_of(folder, known, shown=False)
+    return tuple(found)
 
 
-def _runs_of(root: Path, result: SweepResult | None) -> Iterator[Run]:
+def _fingerprint(folder: Path) -> object:
+    told = read_json(folder / SPEC_FILE)
+    return told.get("fingerprint") if isinstance(told, dict) else None
+
+
+def _runs_of(root: Path, result: SweepResult | None, *, shown: bool) -> Iterator[Run]:
+    """The attempts of a sweep; its own word on the counting ones also knows of lost and timed-out jobs."""
     counting = {s.seed: s for s in result.seeds} if result else {}
-    for seed in sorted(read_spec(root)["seeds"]):
+    for seed in sorted({*read_spec(root)["seeds"], *counting}):
         found = [p.name[1:] for p in seed_folder(root, seed).glob("a*") if p.is_dir() and p.name[1:].isdecimal()]
-        numbers = sorted({int(n) for n in found} | ({counting[seed].attempt} if seed in counting else set()))
-        for number in numbers:
-            known = counting.get(seed)
+        known = counting.get(seed)
+        for number in sorted({int(n) for n in found} | ({known.attempt} if known else set())):
             named = known if known and known.attempt == number else None
-            yield _line(root, AttemptDir(root, seed, number), named, whole=result is not None)
+            yield _run(root, AttemptDir(root, seed, number), named, shown=shown)
 
 
-def _line(root: Path, attempt: AttemptDir, named: SeedResult | None, *, whole: bool) -> Run:
-    """``named`` is the sweep's own word on this attempt, which also knows of lost and timed-out ones."""
+def _run(root: Path, attempt: AttemptDir, named: SeedResult | None, *, shown: bool) -> Run:
     found = named or _own_result(attempt)
     state, why = (found.state.value, found.error or "") if found else _ending(attempt)
-    counts = named is not None and found is not None and found.state is State.SUCCEEDED
+    counts = shown and named is not None and named.state is State.SUCCEEDED
     if not why and not counts:
-        why = "another attempt of the seed counts" if whole else "of another sweep"
+        why = "another attempt of the seed counts" if shown else "of another sweep"
     return Run(
         sweep=root.name,
         seed=attempt.seed,

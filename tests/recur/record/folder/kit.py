@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markdown_it import MarkdownIt
 from safetensors.numpy import save_file
 
 from recur.data.dataset import Dataset
@@ -19,7 +20,7 @@ from recur.recipe import load_recipe, recipe_to_json
 from recur.record.atomic import write_json_atomic
 from recur.record.attempt import AttemptDir, write_seed_result
 from recur.record.codec import to_json
-from recur.record.folder import About, FolderSource, gather
+from recur.record.folder import About, FolderSource, gather, write_record_folder
 from recur.record.report import write_sweep
 from recur.record.result import Phase, Scores, SeedResult, State, summarise
 from recur.record.rules.gate import Gate, judged, not_applicable
@@ -169,3 +170,26 @@ def fineweb(dataset: Dataset, root: Path, bpb: Sequence[float] = GOOD_BPB, *, ok
 def read(path: Path) -> Any:
     """The JSON in a file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def written(source: FolderSource, into: Path, about: About = ABOUT) -> Path:
+    return write_record_folder(source, into=into, script=SCRIPT, requirements=REQUIREMENTS, about=about)
+
+
+def tables(markdown: str) -> list[list[list[str]]]:
+    """Cells of every table that a Markdown reader finds."""
+    found: list[list[list[str]]] = []
+    tokens = MarkdownIt("commonmark").enable("table").parse(markdown)
+    for i, token in enumerate(tokens):
+        if token.type == "table_open":
+            found.append([])
+        elif token.type == "tr_open":
+            found[-1].append([])
+        elif token.type in ("th_open", "td_open"):
+            inline = tokens[i + 1].children or []
+            found[-1][-1].append("".join(part.content for part in inline))
+    return found
+
+
+def table_below(markdown: str, heading: str) -> list[list[str]]:
+    return tables(markdown.split(f"## {heading}\n")[1].split("\n## ")[0])[0]
