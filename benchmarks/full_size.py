@@ -29,7 +29,8 @@ from recur.artifact.container import read_container
 from recur.config import Recipe
 from recur.model.build import template_shapes
 from recur.pipeline.fitting.solve import fit
-from recur.pipeline.gridding import prepare_item, prepare_items, save_index, tokens_per_batch
+from recur.pipeline.gridded import tokens_per_batch
+from recur.pipeline.gridding import prepare_item, prepare_items, save_index
 from recur.pipeline.work import Work
 from recur.quantize.classes import hessian_names, lookup_names
 from recur.quantize.fisher import MomentSum

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from recur.config import ClusterConfig, Recipe
 from recur.errors import PlacementError
 from recur.recipe import load_recipe
+from recur.train.world import at_world
 
 RECORD_GPUS = 8
 """GPUs of one node in the record's placement."""
@@ -89,12 +90,11 @@ def fitted(recipe: Recipe, nodes: Sequence[Node]) -> tuple[str, ...]:
 
 def with_world(recipe: Recipe, world: int) -> tuple[str, ...]:
     """``a.b=v`` that give a recipe another world size and keep the total of calibration, which is counted for each rank."""
-    size, quantize = f"cluster.workers={world}", recipe.quantize
+    size, quantize = f"cluster.workers={world}", at_world(recipe, world).quantize
     if world == recipe.cluster.workers or quantize.hessian_ranks != "all":
         return (size,)
     counts = {"calibration_batches": quantize.calibration_batches, "fisher_batches": quantize.fisher_batches}
-    each = {name: -(-count * recipe.cluster.workers // world) for name, count in counts.items() if count}
-    return (size, *(f"quantize.{name}={count}" for name, count in each.items()))
+    return (size, *(f"quantize.{name}={count}" for name, count in counts.items() if count))
 
 
 def _best(nodes: Sequence[Node]) -> Node:

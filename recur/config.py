@@ -147,7 +147,8 @@ class ArtifactConfig:
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     cap_bytes: Count = 16_000_000
     code_bytes: NonNegative = 0
-    code_bytes_source: Literal["reference", "none"] = "none"
+    code_bytes_source: Literal["reference", "none", "bundle"] = "none"
+    """Of what: the reference's script, nothing, or the one-file script of this recipe, whose size takes the number's place."""
     compressor: Literal["brotli", "lzma"] = "brotli"
     shuffle_stride: NonNegative = 2
     fit: str = "prune"

@@ -38,7 +38,17 @@ class CompiledScorer:
     def score(self, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
         """Nats of each target, float32 [B, T]; B may be at most the largest batch so far without compiling again."""
         rows = ids_BT.size(0)
-        self._rows = max(self._rows, rows)
-        missing = self._rows - rows
+        missing = self._missing(rows)
         nats = self.model.score(F.pad(ids_BT, (0, 0, 0, missing)), F.pad(targets_BT, (0, 0, 0, missing)))
         return nats[:rows]
+
+    def logits(self, ids_BT: Tensor) -> Tensor:
+        """The logits [B, T, V] behind `score`, from the same graph."""
+        rows = ids_BT.size(0)
+        logits: Tensor = self.model(F.pad(ids_BT, (0, 0, 0, self._missing(rows))))
+        return logits[:rows]
+
+    def _missing(self, rows: int) -> int:
+        """Rows to fill up to the largest batch so far."""
+        self._rows = max(self._rows, rows)
+        return self._rows - rows

@@ -19,12 +19,12 @@ class Interval:
     """Positions ``[start, stop)`` of the stream that were scored or trained on.
 
     Attributes:
-        kind: ``score`` or ``train``.
+        kind: ``score``, or ``adapt`` (test-time training).
         start, stop: positions; position ``p`` has target token ``p + 1``.
-        version: ``score``: version of the weights that scored; ``train``: version that the update made.
+        version: ``score``: version of the weights that scored; ``adapt``: version that the update made.
     """
 
-    kind: Literal["score", "train"]
+    kind: Literal["score", "adapt"]
     start: int
     stop: int
     version: int

@@ -20,7 +20,7 @@ from recur.data.tokenizer import ByteTable
 from recur.errors import RecipeError, RecurError
 from recur.evaluate.bpb import Score, total
 from recur.evaluate.intervals import Interval, join
-from recur.evaluate.scoring import Scorer
+from recur.evaluate.scoring import Scorer, Watch, unwatched
 
 MODES = "recur.evaluate.modes"
 
@@ -52,6 +52,7 @@ def evaluate_part(
     *,
     device: torch.device,
     precision: Literal["bf16", "fp32"],
+    watch: Watch = unwatched,
 ) -> PartScore:
     """Evaluate one contiguous share of a mode's windows.
 
@@ -60,6 +61,7 @@ def evaluate_part(
         tokens: the whole validation stream, integers [n_positions + 1]; every part gets the same one.
         part, parts: which share; modes that cannot be cut take only ``0, 1`` (see `part_count`).
         precision: ``bf16`` runs the forward under bf16 autocast, on any device.
+        watch: shown every batch of scores that counts, see `recur.evaluate.scoring.score_plan`.
 
     Raises:
         RecipeError: unknown mode, a part out of range, a batch or stride that does not fit, or more parts than the
@@ -71,7 +73,17 @@ def evaluate_part(
         raise RecipeError(f"parts={parts}", f"must be 1 for evaluation mode {mode!r}", "evaluate it in one piece")
     plan = chosen.plan(len(tokens) - 1, cfg).part(part, parts)
     intervals: list[Interval] = []
-    score = chosen.evaluate(model, tokens, plan, table, cfg, device=device, autocast=precision == "bf16", log=intervals.append)
+    score = chosen.evaluate(
+        model,
+        tokens,
+        plan,
+        table,
+        cfg,
+        device=device,
+        autocast=precision == "bf16",
+        log=intervals.append,
+        watch=watch,
+    )
     return PartScore(mode=mode, part=part, parts=parts, score=score, intervals=join(intervals))
 
 

@@ -7,7 +7,7 @@ float64. Legend: B windows of a batch, S window length.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -40,16 +40,27 @@ class ScoredBatch:
 
     Attributes:
         positions: int64 [counted], positions of the stream.
+        rows, columns: int64 [counted], where in the batch that the model was given each of them lay.
         nats: float64 [counted], negative log likelihood of the token after each position.
     """
 
     positions: IntArray
+    rows: IntArray
+    columns: IntArray
     nats: npt.NDArray[np.float64]
 
     def score(self, tokens: IntArray, table: ByteTable) -> Score:
         """Sums over the batch; the previous token of a target is the input token at its position."""
         size_bytes = table.count(tokens[self.positions], tokens[self.positions + 1])
         return Score(nats=float(self.nats.sum()), tokens=len(self.nats), bytes=int(np.asarray(size_bytes, np.int64).sum()))
+
+
+Watch = Callable[[ScoredBatch], None]
+"""Shown the very numbers that are summed, batch by batch, in the order in which they were made."""
+
+
+def unwatched(_: ScoredBatch) -> None:
+    """Nobody looks."""
 
 
 @contextmanager
@@ -80,7 +91,8 @@ def score_windows(model: Scorer, tokens: IntArray, plan: WindowPlan, *, device: 
     with torch.no_grad(), autocast_bf16(device, autocast):
         nats_BS = model.score(ids_BS, targets_BS).cpu().numpy()
     counted_BS = real_BS & (columns >= plan.score_from[:, None])
-    return ScoredBatch(positions=positions_BS[counted_BS], nats=nats_BS[counted_BS].astype(np.float64))
+    rows, cols = np.nonzero(counted_BS)
+    return ScoredBatch(positions=positions_BS[counted_BS], rows=rows, columns=cols, nats=nats_BS[counted_BS].astype(np.float64))
 
 
 def score_plan(
@@ -94,6 +106,7 @@ def score_plan(
     autocast: bool,
     version: int = 0,
     log: Log = ignore,
+    watch: Watch = unwatched,
 ) -> Score:
     """Score of a plan with one fixed set of weights, in evaluation mode.
 
@@ -102,13 +115,16 @@ def score_plan(
         batch_windows: windows per forward; changes no more than rounding.
         version: version of the weights, for the log.
         log: gets what was scored, batch by batch, after it was scored.
+        watch: shown every batch whose nats go into the sum, right after its forward; it must change nothing.
     """
     stream = np.asarray(tokens, np.int64)
     score = Score()
     with training_mode(model, False):
         for low in range(0, len(plan), batch_windows):
             some = plan.take(low, low + batch_windows)
-            score += score_windows(model, stream, some, device=device, autocast=autocast).score(stream, table)
+            batch = score_windows(model, stream, some, device=device, autocast=autocast)
+            watch(batch)
+            score += batch.score(stream, table)
             for interval in scored_intervals(some, version):
                 log(interval)
     return score

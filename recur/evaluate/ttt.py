@@ -21,7 +21,7 @@ from recur.config import TTTConfig
 from recur.data.tokenizer import ByteTable
 from recur.evaluate.bpb import Score
 from recur.evaluate.intervals import Interval, Log, ignore
-from recur.evaluate.scoring import Scorer, autocast_bf16, score_plan, training_mode
+from recur.evaluate.scoring import Scorer, Watch, autocast_bf16, score_plan, training_mode, unwatched
 from recur.evaluate.windows import IntArray, WindowPlan, chunk_count, window_chunks
 
 
@@ -196,6 +196,7 @@ def adapt(
     device: torch.device,
     autocast: bool,
     log: Log = ignore,
+    watch: Watch = unwatched,
 ) -> TTTRun:
     """Score ``plan`` chunk by chunk and train ``model`` in place on each chunk after it was scored.
 
@@ -205,7 +206,8 @@ def adapt(
     Args:
         tokens: the stream, integers [plan.n_positions + 1].
         log: gets a ``score`` interval per scored run (weights version = number of chunks trained on so far) and a
-            ``train`` interval per chunk trained on (the version it made).
+            ``adapt`` interval per chunk trained on (the version it made).
+        watch: as in `recur.evaluate.scoring.score_plan`.
     """
     stream = np.asarray(tokens, np.int64)
     chunk_of_window = window_chunks(plan, cfg.chunk_tokens)
@@ -225,11 +227,12 @@ def adapt(
                 autocast=autocast,
                 version=version,
                 log=log,
+                watch=watch,
             )
             by_chunk.append(ChunkScore(chunk=index, score=score))
             chunk = _chunk(index, plan, cfg)
             if chunk.sequences:
                 trainer.learn(chunk, stream)
                 version += 1
-                log(Interval(kind="train", start=chunk.start, stop=chunk.stop, version=version))
+                log(Interval(kind="adapt", start=chunk.start, stop=chunk.stop, version=version))
     return TTTRun(score=score, chunks=tuple(by_chunk), steps=tuple(trainer.steps))

@@ -79,9 +79,9 @@ def shares(whole: EvalItem) -> list[EvalItem]:
 def score_item(item: EvalItem) -> PartScore:
     """Evaluate one share."""
     device = default_device()
-    dataset, recipe = _dataset(item.dataset_root), item.recipe
+    dataset, recipe = dataset_of(item.dataset_root), item.recipe
     return evaluate_part(
-        _scorer(item, device),
+        scorer_of(item, device),
         validation_tokens(dataset, recipe.evaluate.seq_len),
         dataset.byte_table(),
         recipe.evaluate,
@@ -96,7 +96,7 @@ def score_item(item: EvalItem) -> PartScore:
 def score_probe(item: EvalItem) -> Score:
     """Score the fixed windows of the artifact, read from its file now."""
     device = default_device()
-    dataset, recipe = _dataset(item.dataset_root), item.recipe
+    dataset, recipe = dataset_of(item.dataset_root), item.recipe
     tokens = validation_tokens(dataset, recipe.evaluate.seq_len)
     plain = component(MODES, "plain")
     plan = _probe_plan(plain.plan(len(tokens) - 1, recipe.evaluate))
@@ -122,7 +122,8 @@ def _probe_plan(plan: WindowPlan) -> WindowPlan:
 
 
 @lru_cache(maxsize=1)
-def _dataset(root: Path) -> Dataset:
+def dataset_of(root: Path) -> Dataset:
+    """The dataset; the last one of this process is kept."""
     return load_dataset(root)
 
 
@@ -139,7 +140,7 @@ def _model(item: EvalItem, device: torch.device) -> GPT:
 _kept: dict[str, GPT] = {}
 
 
-def _scorer(item: EvalItem, device: torch.device) -> Scorer:
+def scorer_of(item: EvalItem, device: torch.device) -> Scorer:
     """The model, on CUDA with a compiled forward as the recipe says; a mode that trains takes its own, uncompiled."""
     compiles = device.type == "cuda" and item.recipe.train.compile
     if not compiles:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from recur.config import Recipe
 from recur.model.backend import choose_backend, use_backend
@@ -25,8 +26,13 @@ def trained_model(folder: Path, recipe: Recipe, device: torch.device, *, recurre
     Raises:
         ArtifactError: the checkpoint is missing or damaged.
     """
+    return ema_model(load_ema(folder), recipe, device, recurrence=recurrence)
+
+
+def ema_model(ema: dict[str, Tensor], recipe: Recipe, device: torch.device, *, recurrence: bool) -> GPT:
+    """`trained_model` for EMA weights at hand."""
     use_backend(choose_backend(recipe.train.attention, device, recipe.train.precision))
     model = build_model(recipe.model, seed=0, precision=recipe.train.precision, device=device)
-    model.load_state_dict(load_ema(folder))
+    model.load_state_dict(ema)
     model.set_recurrence(recurrence)
     return model

@@ -16,7 +16,7 @@ from recur.data.tokenizer import ByteTable
 from recur.errors import RecipeError
 from recur.evaluate.bpb import Score
 from recur.evaluate.intervals import Log, ignore
-from recur.evaluate.scoring import Scorer, score_plan
+from recur.evaluate.scoring import Scorer, Watch, score_plan, unwatched
 from recur.evaluate.windows import WindowPlan, plain_plan
 
 SHARDABLE = True
@@ -52,7 +52,8 @@ def evaluate(
     device: torch.device,
     autocast: bool,
     log: Log = ignore,
+    watch: Watch = unwatched,
 ) -> Score:
     """Score of the plan's windows; see `recur.evaluate.scoring.score_plan`."""
     size = batch_windows(cfg)
-    return score_plan(model, tokens, plan, table, batch_windows=size, device=device, autocast=autocast, log=log)
+    return score_plan(model, tokens, plan, table, batch_windows=size, device=device, autocast=autocast, log=log, watch=watch)

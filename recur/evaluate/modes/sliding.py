@@ -15,7 +15,7 @@ from recur.config import EvalConfig
 from recur.data.tokenizer import ByteTable
 from recur.evaluate.bpb import Score
 from recur.evaluate.intervals import Log, ignore
-from recur.evaluate.scoring import Scorer, score_plan
+from recur.evaluate.scoring import Scorer, Watch, score_plan, unwatched
 from recur.evaluate.windows import WindowPlan, sliding_plan
 
 SHARDABLE = True
@@ -36,7 +36,8 @@ def evaluate(
     device: torch.device,
     autocast: bool,
     log: Log = ignore,
+    watch: Watch = unwatched,
 ) -> Score:
     """Score of the plan's windows; see `recur.evaluate.scoring.score_plan`."""
     size = cfg.batch_windows
-    return score_plan(model, tokens, plan, table, batch_windows=size, device=device, autocast=autocast, log=log)
+    return score_plan(model, tokens, plan, table, batch_windows=size, device=device, autocast=autocast, log=log, watch=watch)

@@ -16,6 +16,7 @@ from recur.config import EvalConfig
 from recur.data.tokenizer import ByteTable
 from recur.evaluate.bpb import Score
 from recur.evaluate.intervals import Log, ignore
+from recur.evaluate.scoring import Watch, unwatched
 from recur.evaluate.ttt import Trainable, adapt, restored
 from recur.evaluate.windows import WindowPlan, ttt_plan
 
@@ -37,7 +38,8 @@ def evaluate(
     device: torch.device,
     autocast: bool,
     log: Log = ignore,
+    watch: Watch = unwatched,
 ) -> Score:
     """Score of the plan's windows while the model learns from what was scored; afterwards it has forgotten it."""
     with restored(model):
-        return adapt(model, tokens, plan, table, cfg.ttt, device=device, autocast=autocast, log=log).score
+        return adapt(model, tokens, plan, table, cfg.ttt, device=device, autocast=autocast, log=log, watch=watch).score

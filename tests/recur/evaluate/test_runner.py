@@ -46,7 +46,7 @@ def test_test_time_training_is_evaluated_in_one_piece() -> None:
         parts_of("ttt", 2)
     (whole,) = parts_of("ttt", 1)
     assert [(i.kind, i.version) for i in whole.intervals] == [
-        ("score", 0), ("train", 1), ("score", 1), ("train", 2), ("score", 2), ("train", 3), ("score", 3),
+        ("score", 0), ("adapt", 1), ("score", 1), ("adapt", 2), ("score", 2), ("adapt", 3), ("score", 3),
     ]  # fmt: skip
     assert whole.score.tokens == 83
 

@@ -1,0 +1,1 @@
+"""Planted violations and honest evaluations, each run with many seeds: what the probes catch and what they let pass."""
