@@ -73,7 +73,7 @@ def _named_deviation(sub: Submission, text: str, line: str, number: int) -> Iter
         allowed += deviations(sub)
     value = float(text)
     # far above the scores' deviations it is that of something else, e.g. of the initial weights
-    if not scores or value > 10 * max(scores) or Carried(allowed).has(value, len(text.partition(".")[2])):
+    if not scores or value > 5 * max(scores) or Carried(allowed).has(value, len(text.partition(".")[2])):
         return
     near = min(scores, key=lambda sd: abs(sd - value))
     said = f"{text} is called a deviation; that of the logs' scores is {near:.6f}"
