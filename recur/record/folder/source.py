@@ -2,13 +2,13 @@
 
 After `gather` no writer reads the sweep again, except to copy whole files; so every table and every line speaks of the same
 moment. Source of each part: sweep.json (results), sweep_spec.json (recipe, data, note), the counting attempt of each seed
-(progress.jsonl, intervals.jsonl, clock.json, its records, its artifact), dataset.json.
+(progress.jsonl, intervals.jsonl, clock.json, gates.json, its records, its artifact), dataset.json.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,10 @@ from recur.record.journal import Event, read_events
 from recur.record.report import read_sweep
 from recur.record.result import Phase, SeedResult, State, SweepResult
 from recur.record.rules.gate import Gate
+from recur.record.rules.sweep import sweep_gates
+
+GATES_FILE = "gates.json"
+"""What the pipeline leaves in an attempt's folder, and the name of the same table in the record folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,13 +103,8 @@ class FolderSource:
         return (*(gate for seed in self.seeds for gate in seed.gates), *self.gates)
 
 
-def gather(root: Path, *, gates: Mapping[int, Sequence[Gate]], sweep_gates: Sequence[Gate] = ()) -> FolderSource:
-    """Read a finished sweep.
-
-    Args:
-        root: `<out>/<sweep>`.
-        gates: the rules checked of each counting seed, by seed.
-        sweep_gates: the rules that need all seeds.
+def gather(root: Path) -> FolderSource:
+    """Read a finished sweep, `<out>/<sweep>`.
 
     Raises:
         ArtifactError: a file is missing, damaged or of another form, no seed SUCCEEDED with a sliding score, or a counting
@@ -119,7 +118,7 @@ def gather(root: Path, *, gates: Mapping[int, Sequence[Gate]], sweep_gates: Sequ
     good = [s for s in result.seeds if s.state is State.SUCCEEDED]
     if not good:
         raise ArtifactError(f"sweep {root}", "has no seed that SUCCEEDED", "there is nothing to publish: resume it")
-    seeds = tuple(_seed(root, s, gates.get(s.seed, ())) for s in good)
+    seeds, runs = tuple(_seed(root, s) for s in good), list_runs(root, result)
     recorded = [s.environment for s in seeds if s.environment is not None]
     distinct = [e for i, e in enumerate(recorded) if e not in recorded[:i]]
     return FolderSource(
@@ -128,17 +127,15 @@ def gather(root: Path, *, gates: Mapping[int, Sequence[Gate]], sweep_gates: Sequ
         dataset=load_dataset(Path(spec["dataset_root"])),
         note=str(spec["note"]),
         seeds=seeds,
-        gates=tuple(sweep_gates),
-        runs=list_runs(root, result),
+        gates=sweep_gates(result.seeds, [str(s.fields(Phase.VERIFY).get("fingerprint")) for s in seeds], runs),
+        runs=runs,
         environments=tuple(distinct) or (environment(),),
         environment_recorded=len(recorded) == len(seeds),
     )
 
 
-def _seed(root: Path, result: SeedResult, gates: Sequence[Gate]) -> SeedSource:
+def _seed(root: Path, result: SeedResult) -> SeedSource:
     where = f"seed {result.seed} of {root}"
-    if not gates:
-        raise ArtifactError(where, "has no gates", "check the rules of each seed first")
     if result.val_bpb.sliding is None or result.val_loss.sliding is None or result.model_sha256 is None:
         raise ArtifactError(where, "has no sliding score", "name sliding in evaluate.modes")
     attempt = AttemptDir(root, result.seed, result.attempt)
@@ -157,10 +154,22 @@ def _seed(root: Path, result: SeedResult, gates: Sequence[Gate]) -> SeedSource:
         records=records,
         clock=attempt.read_clock() or {},
         environment=_mapping(told) or None,
-        gates=tuple(gates),
+        gates=_gates(attempt, where),
     )
     _check_scores(found, where)
     return found
+
+
+def _gates(attempt: AttemptDir, where: str) -> tuple[Gate, ...]:
+    path = attempt.path(GATES_FILE)
+    if not path.is_file():
+        raise ArtifactError(where, "has no gates", "run the seed again: it checks its rules when it verifies")
+    return from_json(_GateList, {"gates": read_json(path)}, where=str(path)).gates
+
+
+@dataclass(frozen=True, kw_only=True)
+class _GateList:
+    gates: tuple[Gate, ...]
 
 
 def _check_scores(seed: SeedSource, where: str) -> None:

@@ -22,10 +22,11 @@ from recur.record.folder.baseline import Beside
 from recur.record.folder.figures import PLACES, Figures, SeedFigures
 from recur.record.folder.recipe_words import calibration, technique_summary
 from recur.record.folder.source import FolderSource
-from recur.record.folder.track import CAP_BYTES, SEEDS, Track, hardware
+from recur.record.folder.track import CAP_BYTES, Track, hardware
 from recur.record.known import find_known
 from recur.record.rules import gate as gates
 from recur.record.rules.gate import Gate
+from recur.record.rules.sweep import ENOUGH_SEEDS
 from recur.record.stats.verdicts import Verdict
 
 _BASE_PR = 1421
@@ -91,7 +92,7 @@ def compliance(source: FolderSource, figures: Figures) -> dict[str, bool | None]
     """A rule is true where its gate passed for every counting seed, null where it did not apply to one, else false."""
     found: dict[str, bool | None] = {
         "artifact_under_16mb": figures.max_total_bytes <= CAP_BYTES,
-        "three_seeds": len(figures.seeds) >= SEEDS,
+        "three_seeds": len(figures.seeds) >= ENOUGH_SEEDS,
     }
     for gate in source.all_gates:
         name = gate_key(gate)

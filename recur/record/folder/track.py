@@ -12,14 +12,13 @@ from dataclasses import dataclass
 
 from recur.record.folder.figures import Figures
 from recur.record.folder.source import FolderSource, SeedSource
-from recur.record.rules.gate import Verdict
+from recur.record.rules.gate import Gate, Verdict
 
 TIMED, UNTIMED = "10min_16mb", "non_record_16mb"
 CAP_BYTES = 16_000_000
 GPUS = 8
 GPU = "H100"
 TRAIN_LIMIT_S = 600.0
-SEEDS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,24 +77,22 @@ def _about_run(source: FolderSource, figures: Figures) -> Iterator[str]:
         yield f"its cap is {recipe.artifact.cap_bytes:,} bytes, not {CAP_BYTES:,}"
     if figures.max_total_bytes > CAP_BYTES:
         yield f"artifact and script are {figures.max_total_bytes:,} bytes, more than {CAP_BYTES:,}"
-    if len(source.seeds) < SEEDS:
-        yield f"{len(source.seeds)} of the {SEEDS} seeds that are asked for"
 
 
 def _about_gates(source: FolderSource) -> Iterator[str]:
-    """One reason a broken rule, with the seeds that break it. What does not apply to any run of the track does not count here:
-    what would (the clocks, off the track's machine) is a reason of its own above."""
-    seeds: dict[tuple[str, str], list[int]] = {}
+    """One reason a broken rule, with the seeds that break it. A rule that is n/a does not count here:
+    off the track's machine the clocks are, and the machine is a reason of its own above."""
+    broken: dict[tuple[str, str], list[int]] = {}
     for seed in source.seeds:
         for gate in seed.gates:
             if gate.verdict is Verdict.FAIL:
-                seeds.setdefault((gate.name, gate.why), []).append(seed.result.seed)
-    for (name, why), numbers in seeds.items():
-        yield f"rule '{name}' is broken by seed {', '.join(map(str, numbers))}{_because(why)}"
+                broken.setdefault((gate.name, _found(gate)), []).append(seed.result.seed)
+    for (name, found), numbers in broken.items():
+        yield f"rule '{name}' is broken by seed {', '.join(map(str, numbers))}: {found}"
     for gate in source.gates:
         if gate.verdict is Verdict.FAIL:
-            yield f"rule '{gate.name}' is broken{_because(gate.why)}"
+            yield f"rule '{gate.name}' is broken: {_found(gate)}"
 
 
-def _because(why: str) -> str:
-    return f" ({why})" if why else ""
+def _found(gate: Gate) -> str:
+    return gate.why or f"{gate.value} against {gate.limit}"

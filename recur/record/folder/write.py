@@ -26,13 +26,12 @@ from recur.record.folder.baseline import Beside, beside
 from recur.record.folder.figures import Figures, published
 from recur.record.folder.logs import events_name, events_text, log_name, log_text
 from recur.record.folder.readme import ARTIFACT, readme
-from recur.record.folder.source import FolderSource
+from recur.record.folder.source import GATES_FILE, FolderSource
 from recur.record.folder.submission import date_of, submission
 from recur.record.folder.track import Track, track_of
 from recur.record.known import known_lines
 from recur.record.stats.claims import refused
 
-GATES_FILE = "gates.json"
 SCRIPT_FILE = "train_gpt.py"
 
 

@@ -42,6 +42,7 @@ def make_sweep(
     root: Path,
     bpb: Mapping[int, float],
     *,
+    ok: bool = True,
     tokens: int = 7616,
     scored_bytes: int = 12552,
     fingerprint: str = FINGERPRINT,
@@ -52,6 +53,7 @@ def make_sweep(
     Args:
         dataset: that it names.
         bpb: sliding score of each seed.
+        ok: whether every gate passes that applies.
         fields: of every seed's result.
     """
     recipe = json.loads(recipe_to_json(tiny_recipe("artifact.cap_bytes=20000", "train.peak_tflops=1.0")))
@@ -63,7 +65,9 @@ def make_sweep(
             name: Score(nats=factor * value * math.log(2.0) * scored_bytes, tokens=tokens, bytes=scored_bytes)
             for name, factor in (("trained", 0.9999), ("roundtrip", 1.0001), ("sliding", 1.0))
         }
-        results.append(_attempt(AttemptDir(root, seed, 1, clock=_Ticks()), scores, fields))
+        attempt = AttemptDir(root, seed, 1, clock=_Ticks())
+        results.append(_attempt(attempt, scores, fingerprint, fields))
+        write_json_atomic(attempt.path("gates.json"), to_json(gates(ok=ok)))
         write_seed_result(root, results[-1])
     write_results(root, results)
     return root
@@ -80,7 +84,7 @@ class _Ticks:
         return self.now
 
 
-def _attempt(attempt: AttemptDir, scores: Mapping[str, Score], fields: Mapping[str, Any]) -> SeedResult:
+def _attempt(attempt: AttemptDir, scores: Mapping[str, Score], fingerprint: str, fields: Mapping[str, Any]) -> SeedResult:
     """An attempt's folder with the events, clocks, intervals and records of the pipeline; returns its result."""
     attempt.create()
     _train(attempt)
@@ -93,7 +97,7 @@ def _attempt(attempt: AttemptDir, scores: Mapping[str, Score], fields: Mapping[s
     for stage, score in scores.items():
         attempt.append_interval("score", 0, score.tokens, version=0, stage=stage)
     attempt.write_record(Phase.EVALUATE, {"scores": to_json(scores), "seconds": 2.5})
-    attempt.write_record(Phase.VERIFY, {"model_bytes": len(blob), "model_sha256": sha256})
+    attempt.write_record(Phase.VERIFY, {"model_bytes": len(blob), "model_sha256": sha256, "fingerprint": fingerprint})
     values: dict[str, Any] = {
         "steps": 3,
         "val_bpb": Scores(**{name: score.val_bpb for name, score in scores.items()}),
@@ -152,19 +156,12 @@ def gates(*, ok: bool = True) -> list[Gate]:
     ]
 
 
-def gathered(root: Path, *, ok: bool = True) -> FolderSource:
-    """The sweep with gates for every seed."""
-    seeds = read(root / "sweep_spec.json")["seeds"]
-    sweep_gates = [judged("one fingerprint", 1, 1, True, source="record_verify.json")]
-    return gather(root, gates={seed: gates(ok=ok) for seed in seeds}, sweep_gates=sweep_gates)
-
-
 def fineweb(dataset: Dataset, root: Path, bpb: Sequence[float] = GOOD_BPB, *, ok: bool = True) -> FolderSource:
     """A sweep of our record profile as eight H100 would leave it, with these scores of FineWeb."""
     scores = dict(zip(SEEDS, bpb, strict=False))
-    make_sweep(dataset, root, scores, tokens=FINEWEB_TOKENS, scored_bytes=FINEWEB_BYTES, placement=H100)
+    make_sweep(dataset, root, scores, tokens=FINEWEB_TOKENS, scored_bytes=FINEWEB_BYTES, placement=H100, ok=ok)
     recipe = replace(load_recipe("recur"), artifact=replace(load_recipe("recur").artifact, code_bytes_source="none"))
-    return replace(gathered(root, ok=ok), recipe=recipe)
+    return replace(gather(root), recipe=recipe)
 
 
 def read(path: Path) -> Any:

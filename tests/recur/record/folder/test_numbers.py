@@ -11,6 +11,7 @@ import pytest
 from recur.data.dataset import Dataset
 from recur.record.check.logs import Kind, read_log
 from recur.record.check.read import Text
+from recur.record.folder import gather
 from recur.record.result import SeedResult, State
 from recur.record.stats import spread
 from tests.recur.record.folder.kit import (
@@ -19,7 +20,6 @@ from tests.recur.record.folder.kit import (
     TINY_BPB,
     add_attempt,
     gates,
-    gathered,
     make_sweep,
     read,
     table_below,
@@ -31,7 +31,7 @@ SCORE = re.compile(r"^final_\w+_sliding_window val_loss:(\S+) val_bpb:(\S+)", re
 
 
 def test_means_and_deviations_are_those_of_the_logs(three: Path) -> None:
-    folder = written(gathered(three), three)
+    folder = written(gather(three), three)
     told = read(folder / "submission.json")
     logged = {seed: SCORE.search((folder / f"train_seed{seed}.log").read_text()) for seed in SEEDS}
     scores = {seed: (float(found[1]), float(found[2])) for seed, found in logged.items() if found}
@@ -46,7 +46,7 @@ def test_means_and_deviations_are_those_of_the_logs(three: Path) -> None:
 
 
 def test_the_jsonl_holds_the_numbers_of_the_log_in_full(three: Path) -> None:
-    folder = written(gathered(three), three)
+    folder = written(gather(three), three)
     rows = [json.loads(line) for line in (folder / "train_seed1337.jsonl").read_text().splitlines()]
     log = (folder / "train_seed1337.log").read_text()
     scored = next(r for r in rows if r["kind"] == "record" and r["phase"] == "evaluate")["fields"]["scores"]["sliding"]
@@ -60,7 +60,7 @@ def test_the_jsonl_holds_the_numbers_of_the_log_in_full(three: Path) -> None:
 
 
 def test_the_log_is_read_back_to_the_numbers_of_submission_json(three: Path) -> None:
-    folder = written(gathered(three), three)
+    folder = written(gather(three), three)
     told = read(folder / "submission.json")
     for seed in SEEDS:
         path, result = folder / f"train_seed{seed}.log", told["seed_results"][str(seed)]
@@ -77,7 +77,7 @@ def test_the_log_is_read_back_to_the_numbers_of_submission_json(three: Path) -> 
 
 
 def test_every_score_in_the_readme_is_in_submission_json(three: Path) -> None:
-    folder = written(gathered(three), three)
+    folder = written(gather(three), three)
     readme, told = (folder / "README.md").read_text(), read(folder / "submission.json")
     head, *rows = table_below(readme, "Scores")
     by_seed = {row[0]: dict(zip(head, row, strict=True)) for row in rows}
@@ -93,7 +93,7 @@ def test_every_score_in_the_readme_is_in_submission_json(three: Path) -> None:
 
 def test_one_seed_has_no_deviation_and_no_interval(tiny_dataset: Dataset, tmp_path: Path) -> None:
     root = make_sweep(tiny_dataset, tmp_path / "one", {42: 5.2})
-    folder = written(gathered(root), root)
+    folder = written(gather(root), root)
     told, readme = read(folder / "submission.json"), (folder / "README.md").read_text()
     assert told["val_bpb_std"] is None and "val_loss_std" not in told
     assert "One seed has no deviation" in readme
@@ -104,12 +104,12 @@ def test_one_seed_has_no_deviation_and_no_interval(tiny_dataset: Dataset, tmp_pa
 def test_failed_and_invalid_runs_are_listed_and_are_not_in_the_mean(three: Path, tiny_dataset: Dataset) -> None:
     add_attempt(three, 42, 2, error={"kind": "run", "message": "RuntimeError: lost a node"})
     invalid = SeedResult(seed=7, state=State.INVALID, attempt=1, error="total_bytes=9 must be at most 8 | <b>")
-    mine = gathered(three).sweep.seeds
+    mine = gather(three).sweep.seeds
     write_results(three, [*mine, invalid])
     other = make_sweep(tiny_dataset, three.parent / "earlier", {42: 4.9})
     add_attempt(other, 42, 2)
     make_sweep(tiny_dataset, three.parent / "another-recipe", {42: 4.0}, fingerprint="e" * 64)
-    folder = written(gathered(three), three)
+    folder = written(gather(three), three)
     told = read(folder / "submission.json")
     assert told["seeds"] == list(SEEDS) and told["val_bpb"] == pytest.approx(sum(TINY_BPB) / 3, abs=1e-7)
     head, *rows = table_below((folder / "README.md").read_text(), "Every run of this recipe")
@@ -129,7 +129,7 @@ def test_failed_and_invalid_runs_are_listed_and_are_not_in_the_mean(three: Path,
 
 
 def test_gates_json_and_compliance_say_what_each_gate_said(three: Path) -> None:
-    folder = written(gathered(three), three)
+    folder = written(gather(three), three)
     told, compliance = read(folder / "gates.json"), read(folder / "submission.json")["compliance"]
     assert told["fingerprint"] == FINGERPRINT and told["sweep"] == "tiny-sweep"
     assert [g["name"] for g in told["seeds"]["2024"]] == [g.name for g in gates()]

@@ -17,8 +17,6 @@ from tests.recur.record.folder.kit import (
     ABOUT,
     SCRIPT,
     SEEDS,
-    gates,
-    gathered,
     read,
     write_results,
     written,
@@ -26,7 +24,7 @@ from tests.recur.record.folder.kit import (
 
 
 def test_a_folder_holds_what_a_submission_needs_and_its_bytes_can_be_counted_again(three: Path) -> None:
-    folder = written(gathered(three), three)
+    folder = written(gather(three), three)
     names = {p.name for p in folder.iterdir()}
     per_seed = {
         f"{kind.format(seed)}" for seed in SEEDS for kind in ("train_seed{}.log", "train_seed{}.jsonl", "artifact_seed{}.ptz")
@@ -43,7 +41,7 @@ def test_a_folder_holds_what_a_submission_needs_and_its_bytes_can_be_counted_aga
 
 
 def test_writing_again_replaces_the_folder_of_the_same_sweep_also_under_another_date(three: Path) -> None:
-    source = gathered(three)
+    source = gather(three)
     first = written(source, three, dataclasses.replace(ABOUT, date="2026-01-02"))
     (first / "stray.txt").write_text("left over")
     first.with_name(f".{first.name}.0123abcd.tmp").mkdir()  # what a kill leaves
@@ -55,7 +53,7 @@ def test_writing_again_replaces_the_folder_of_the_same_sweep_also_under_another_
 
 
 def test_a_folder_of_another_sweep_is_never_touched(three: Path) -> None:
-    source = gathered(three)
+    source = gather(three)
     folder = written(source, three)
     told = read(folder / "gates.json")
     (folder / "gates.json").write_text(json.dumps(told | {"sweep": "somebody-else"}))
@@ -66,7 +64,7 @@ def test_a_folder_of_another_sweep_is_never_touched(three: Path) -> None:
 
 @pytest.mark.parametrize("broken", ["artifact", "rename"])
 def test_a_write_that_fails_leaves_the_former_folder_whole(three: Path, broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = gathered(three)
+    source = gather(three)
     folder = written(source, three)
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
     if broken == "artifact":
@@ -86,22 +84,29 @@ def full_disk(staging: Path, target: Path) -> None:
 
 
 def test_a_script_that_is_not_the_counted_one_is_refused(tiny_dataset: Dataset, three: Path) -> None:
-    source = gathered(three)
+    source = gather(three)
     cfg = dataclasses.replace(source.recipe.artifact, code_bytes=len(SCRIPT) + 1, code_bytes_source="bundle")  # type: ignore[arg-type]
     counted = dataclasses.replace(source, recipe=dataclasses.replace(source.recipe, artifact=cfg))
     with pytest.raises(ArtifactError, match="bytes that the run's cap counted"):
         written(counted, three)
 
 
-def test_a_sweep_without_a_score_gates_or_matching_files_is_not_gathered(tiny_dataset: Dataset, three: Path) -> None:
+def test_a_sweep_without_gates_a_score_or_matching_files_is_refused(three: Path) -> None:
+    gates = three / "seed_42" / "a1" / "gates.json"
+    kept = gates.read_bytes()
+    gates.unlink()
     with pytest.raises(ArtifactError, match="has no gates"):
-        gather(three, gates={42: gates()})
+        gather(three)
+    gates.write_bytes(kept)
     record = three / "seed_1337" / "a1" / "record_evaluate.json"
     told = read(record)
     told["fields"]["scores"]["sliding"]["nats"] += 1e-6
     record.write_text(json.dumps(told))
     with pytest.raises(ArtifactError, match="in its result and"):
-        gathered(three)
+        gather(three)
+    (three / "seed_42" / "a1" / "artifact.ptz").write_bytes(b"changed")
+    with pytest.raises(ArtifactError, match="is damaged"):
+        gather(three)
     write_results(three, [SeedResult(seed=42, state=State.FAILED, attempt=1, error="x")])
     with pytest.raises(ArtifactError, match="no seed that SUCCEEDED"):
-        gathered(three)
+        gather(three)
