@@ -2,7 +2,7 @@
 
 from recur.record.folder.about import UNNAMED, About
 from recur.record.folder.runs import Run, list_runs
-from recur.record.folder.source import FolderSource, SeedSource, gather
+from recur.record.folder.source import FolderSource, SeedSource, gather, unpublishable
 from recur.record.folder.write import write_record_folder
 
-__all__ = ["UNNAMED", "About", "FolderSource", "Run", "SeedSource", "gather", "list_runs", "write_record_folder"]
+__all__ = ["UNNAMED", "About", "FolderSource", "Run", "SeedSource", "gather", "list_runs", "unpublishable", "write_record_folder"]

@@ -115,10 +115,10 @@ def gather(root: Path) -> FolderSource:
     if spec["fingerprint"] != result.fingerprint:
         rule = f"is not that of sweep.json, {result.fingerprint[:12]}"
         raise ArtifactError(f"{root} fingerprint {spec['fingerprint'][:12]}", rule, "start a new sweep")
-    good = [s for s in result.seeds if s.state is State.SUCCEEDED]
-    if not good:
-        raise ArtifactError(f"sweep {root}", "has no seed that SUCCEEDED", "there is nothing to publish: resume it")
-    seeds, runs = tuple(_seed(root, s) for s in good), list_runs(root, result)
+    if (reason := unpublishable(result)) is not None:
+        raise ArtifactError(f"sweep {root}", reason, "there is nothing to publish")
+    seeds = tuple(_seed(root, s) for s in result.seeds if s.state is State.SUCCEEDED)
+    runs = list_runs(root, result)
     recorded = [s.environment for s in seeds if s.environment is not None]
     distinct = [e for i, e in enumerate(recorded) if e not in recorded[:i]]
     return FolderSource(
@@ -134,13 +134,20 @@ def gather(root: Path) -> FolderSource:
     )
 
 
+def unpublishable(result: SweepResult) -> str | None:
+    """Why a finished sweep has nothing to publish; None where it has a record folder's worth of results."""
+    good = [s for s in result.seeds if s.state is State.SUCCEEDED]
+    if not good:
+        return "has no seed that SUCCEEDED"
+    lacking = [str(s.seed) for s in good if s.val_bpb.sliding is None or s.val_loss.sliding is None]
+    return f"has no sliding score of seed {', '.join(lacking)}: evaluate.modes did not name it" if lacking else None
+
+
 def _seed(root: Path, result: SeedResult) -> SeedSource:
     where = f"seed {result.seed} of {root}"
-    if result.val_bpb.sliding is None or result.val_loss.sliding is None or result.model_sha256 is None:
-        raise ArtifactError(where, "has no sliding score", "name sliding in evaluate.modes")
     attempt = AttemptDir(root, result.seed, result.attempt)
     artifact = artifact_path(root, result.seed)
-    if artifact is None or artifact.parent != attempt.folder:
+    if artifact is None or result.model_sha256 is None or artifact.parent != attempt.folder:
         raise ArtifactError(where, f"does not point to an artifact of attempt {result.attempt}", "resume the sweep")
     check_file(artifact, result.model_sha256)
     records = tuple(record for phase in Phase if (record := _record(attempt, phase)) is not None)

@@ -81,7 +81,7 @@ def blurb(source: FolderSource, figures: Figures, track: Track) -> str:
 
 def date_of(source: FolderSource, about: About) -> str:
     """``YYYY-MM-DD``."""
-    return about.date or datetime.fromtimestamp(source.ended_at, UTC).date().isoformat()
+    return about.date.strip() or datetime.fromtimestamp(source.ended_at, UTC).date().isoformat()
 
 
 USUAL_NAMES = {"training clock, s": "train_under_600s", "evaluation clock, s": "eval_under_600s"}

@@ -12,7 +12,7 @@ import pytest
 from recur.data.dataset import Dataset
 from recur.errors import ArtifactError, StorageError
 from recur.record.folder import gather
-from recur.record.result import SeedResult, State
+from recur.record.result import Scores, SeedResult, State
 from tests.recur.record.folder.kit import (
     ABOUT,
     SCRIPT,
@@ -21,6 +21,7 @@ from tests.recur.record.folder.kit import (
     write_results,
     written,
 )
+from tests.recur.record.samples import finished
 
 
 def test_a_folder_holds_what_a_submission_needs_and_its_bytes_can_be_counted_again(three: Path) -> None:
@@ -109,4 +110,7 @@ def test_a_sweep_without_gates_a_score_or_matching_files_is_refused(three: Path)
         gather(three)
     write_results(three, [SeedResult(seed=42, state=State.FAILED, attempt=1, error="x")])
     with pytest.raises(ArtifactError, match="no seed that SUCCEEDED"):
+        gather(three)
+    write_results(three, [finished(42, sliding=5.0), dataclasses.replace(finished(7), val_bpb=Scores(trained=5.0))])
+    with pytest.raises(ArtifactError, match="has no sliding score of seed 7"):
         gather(three)
