@@ -13,7 +13,6 @@ from dataclasses import replace
 from cluster.request import (
     AUTO,
     DEFAULT_SEEDS,
-    SPEC_FILE,
     Checked,
     Order,
     Prepared,
@@ -27,6 +26,7 @@ from cluster.resources import alive_nodes, fitted
 from cluster.session import Session
 from recur.errors import InputError, StorageError
 from recur.recipe import load_recipe
+from recur.seedspec import SWEEP_SPEC_FILE
 
 FAITHFUL_TWINS = {"smoke_recur": "smoke"}
 """What ``--beside auto`` runs. A profile for GPUs has none here: it would double the cost of a record unasked."""
@@ -51,7 +51,7 @@ def check_beside(checked: Checked) -> None:
     for name in (order.sweep, order.resume):
         if name is not None:
             check_name(name + SUFFIX, order.seeds or DEFAULT_SEEDS)
-    if order.sweep is not None and (checked.out / (order.sweep + SUFFIX) / SPEC_FILE).exists():
+    if order.sweep is not None and (checked.out / (order.sweep + SUFFIX) / SWEEP_SPEC_FILE).exists():
         raise StorageError(f"sweep {checked.out / order.sweep}{SUFFIX}", "exists already", "give another --sweep")
 
 
@@ -88,7 +88,7 @@ def _order(checked: Checked, first: Prepared, twin: str) -> Order:
 
 
 def _stored_profile(checked: Checked, name: str) -> str | None:
-    path = checked.out / name / SPEC_FILE
+    path = checked.out / name / SWEEP_SPEC_FILE
     if checked.stored is None or not path.exists():
         return None
     return str(json.loads(path.read_text())["recipe"]["profile"])

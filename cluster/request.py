@@ -24,11 +24,10 @@ from recur.data.dataset import Dataset, check_lengths, load_dataset
 from recur.errors import DataError, InputError, RecipeError, StorageError
 from recur.recipe import fingerprint, load_recipe, override, recipe_from_json, recipe_to_json
 from recur.record.atomic import read_json, write_json_atomic
-from recur.seedspec import SeedSpec
+from recur.seedspec import SWEEP_SPEC_FILE, SeedSpec
 
 AUTO = "auto"
 DEFAULT_SEEDS = (42, 1337, 2024)
-SPEC_FILE = "sweep_spec.json"
 LARGEST_SEED = 2**32 - 1
 """numpy's generator takes 32 bits."""
 LARGEST_ATTEMPT = 99
@@ -92,7 +91,7 @@ def check_order(order: Order) -> Checked:
             check_name(name, order.seeds or DEFAULT_SEEDS)
     check_writable(out)
     stored = _read_stored(out, order) if order.resume is not None else None
-    if stored is None and order.sweep is not None and (out / order.sweep / SPEC_FILE).exists():
+    if stored is None and order.sweep is not None and (out / order.sweep / SWEEP_SPEC_FILE).exists():
         raise StorageError(f"sweep {out / order.sweep}", "exists already", f"add --resume {order.sweep}, or another --sweep")
     if order.docs and order.data:
         raise DataError("--docs with --data", "name two sources of text", "give one of them")
@@ -231,15 +230,15 @@ def _settle(plan: SweepPlan, identity: str, stored: dict[str, Any] | None) -> No
             "note": plan.template.note,
             "recipe": recipe,
         }
-        write_json_atomic(plan.root / SPEC_FILE, spec)
+        write_json_atomic(plan.root / SWEEP_SPEC_FILE, spec)
     elif identity != stored["fingerprint"]:
         rule = f"must be the sweep's {str(stored['fingerprint'])[:12]}: recipe, data or code have changed since it began"
         raise RecipeError(f"--resume {plan.sweep} with fingerprint {identity[:12]}", rule, "start a new sweep")
 
 
 def _read_stored(out: Path, order: Order) -> dict[str, Any]:
-    path = out / str(order.resume) / SPEC_FILE
-    known = ", ".join(sorted(p.parent.name for p in out.glob(f"*/{SPEC_FILE}"))[-5:]) or "none"
+    path = out / str(order.resume) / SWEEP_SPEC_FILE
+    known = ", ".join(sorted(p.parent.name for p in out.glob(f"*/{SWEEP_SPEC_FILE}"))[-5:]) or "none"
     if not path.exists():
         raise InputError(f"--resume {order.resume}", f"is not a sweep in {out}", f"newest there: {known}")
     found = read_json(path)

@@ -18,6 +18,8 @@ from recur.record.attempt import AttemptDir
 from recur.record.result import Phase
 
 SPEC_FILE = "spec.json"
+SWEEP_SPEC_FILE = "sweep_spec.json"
+"""What a driver writes into a sweep's folder before its first job: seeds, recipe, data and their fingerprint."""
 PHASES = tuple(phase for phase in Phase if phase is not Phase.SETUP)
 """Phases that leave a record, in order; what a later attempt may adopt."""
 

@@ -13,8 +13,6 @@ from recur.evaluate.probes.run import ProbeEffort, probe_modes
 from recur.pipeline.backend import default_device
 from recur.pipeline.scoring import EvalItem, dataset_of, scorer_of
 
-EFFORT = ProbeEffort()
-
 
 def probe_item(item: EvalItem) -> tuple[ProbeReport, ...]:
     """Probe the item's model in plain, sliding and test-time-training mode; its own mode and share do not matter.
@@ -32,5 +30,5 @@ def probe_item(item: EvalItem) -> tuple[ProbeReport, ...]:
         recipe.evaluate,
         device=device,
         precision=recipe.train.precision,
-        effort=EFFORT,
+        effort=ProbeEffort(cuts=recipe.evaluate.probe_flips, candidates=recipe.evaluate.probe_targets),
     )

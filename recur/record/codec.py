@@ -2,7 +2,7 @@
 
 The standard library writes dataclasses but does not read them; pydantic is kept out of the numeric rooms. Reading is
 strict: an unknown or missing field or a wrong type is an `ArtifactError` that names the path inside the document.
-Understood: None, bool, int, float, str, string enums, dataclasses, ``tuple[T, ...]``, ``dict[str, T]``, ``X | Y`` of
+Understood: None, bool, int, float, str, string enums, ``Literal``, dataclasses, ``tuple[T, ...]``, ``dict[str, T]``, ``X | Y`` of
 these, and ``object`` (any JSON).
 """
 
@@ -12,7 +12,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from recur.errors import ArtifactError
 
@@ -65,6 +65,10 @@ def _read(kind: Any, data: object, where: str) -> object:
         if not isinstance(data, dict):
             raise _odd(where, data, "an object")
         return {k: _read(get_args(kind)[1], v, f"{where}.{k}") for k, v in data.items()}
+    if origin is Literal:
+        if data not in get_args(kind):
+            raise _odd(where, data, f"one of {get_args(kind)}")
+        return data
     if is_dataclass(kind):
         return _read_dataclass(kind, data, where)
     return _read_scalar(kind, data, where)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from recur.data.dataset import Dataset, validation_tokens
-from recur.errors import ArtifactError, RecurError
+from recur.errors import ArtifactError
 from recur.pipeline import LocalBackend, run_seed
 from recur.pipeline.backend import Progress
 from recur.pipeline.quantizing import load_quantized, save_quantized
@@ -180,14 +180,46 @@ def test_a_changed_artifact_is_found_before_a_result_is_written(whole: Whole, tm
     assert not spec.attempt_dir.path("result.json").exists()
 
 
-def test_a_score_that_does_not_come_out_again_is_an_error(whole: Whole, tmp_path: Path, tiny_dataset: Dataset) -> None:
+def test_a_score_that_does_not_come_out_again_makes_the_seed_invalid(whole: Whole, tmp_path: Path, tiny_dataset: Dataset) -> None:
     spec = adopted_until_fit(whole, tmp_path, tiny_dataset)
     record = spec.attempt_dir.path("record_evaluate.json")
     document = json.loads(record.read_text())
     document["fields"]["probe"]["nats"] *= 1.00001
     record.write_text(json.dumps(document))
-    with pytest.raises(RecurError, match="fixed windows"):
-        run_seed(spec, LocalBackend())
+    result = run_seed(spec, LocalBackend())
+    assert result.state is State.INVALID and "re-read and re-scored" in str(result.error)
+
+
+def test_every_gate_is_judged_from_what_ran(whole: Whole) -> None:
+    gates = json.loads(whole[0].attempt_dir.path("gates.json").read_text())
+    verdicts = {gate["name"]: gate["verdict"] for gate in gates}
+    assert [name for name, verdict in verdicts.items() if verdict == "fail"] == []
+    assert [name for name, verdict in verdicts.items() if verdict == "n/a"] == [
+        "training clock, s",
+        "code bytes",
+        "evaluation clock, s",
+        "fingerprint",
+    ]
+    assert all(gate["why"] for gate in gates if gate["verdict"] == "n/a")
+    assert {f"causal, normalised, in order: {mode}" for mode in ("plain", "sliding", "ttt")} <= set(verdicts)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("scored targets", lambda lines: lines[:-1]),
+        ("scored once, before any update", lambda lines: [*lines, lines[-1]]),
+    ],
+)
+def test_an_interval_log_that_does_not_cover_the_text_once_makes_the_seed_invalid(
+    whole: Whole, tmp_path: Path, tiny_dataset: Dataset, name: str, change: Callable[[list[str]], list[str]]
+) -> None:
+    spec = spec_of(tmp_path, tiny_dataset, attempt=2)
+    spec.attempt_dir.create().adopt(whole[0].attempt_dir, PHASES[:-1])
+    log = spec.attempt_dir.path("intervals.jsonl")
+    log.write_text("\n".join(change(log.read_text().splitlines())) + "\n")
+    result = run_seed(spec, LocalBackend())
+    assert result.state is State.INVALID and name in str(result.error)
 
 
 def test_the_probe_is_the_whole_plan_where_that_has_fewer_windows(whole: Whole, tiny_dataset: Dataset) -> None:

@@ -1,7 +1,8 @@
 """How many seeds a comparison needs, and what a number of seeds can tell apart.
 
 The test is the one of `recur.record.stats.welch` with n seeds on both sides and one deviation: one-sided, alpha = .01,
-df = 2 (n - 1), the margin inside the null. ``resolved`` and ``needed`` ask for a chance of ``power`` to pass (noncentral
+df = 2 (n - 1), the margin inside the null; where the two deviations come out unequal, Welch has fewer degrees of freedom and
+a little less power. ``resolved`` and ``needed`` ask for a chance of ``power`` to pass (noncentral
 t). RULES B4 quotes another convention, the difference that passes *if exactly it is observed*, which is about an even
 chance: that is ``just_significant``; at sd .0003 it gives B4's .0009 BPB for 3 + 3 seeds, .00055 for 5 + 5 and .0031 for
 3 + 3 with the margin of .0022.

@@ -105,6 +105,8 @@ class Verdict:
     def sentence(self) -> str:
         """The whole finding as one sentence; the only wording that a generated document uses."""
         reason = f" ({self.why_not})" if self.why_not else ""
+        if self.relation is Relation.INCOMPARABLE:
+            return f"{self.label} {self.relation} {self.against}{reason}"
         return f"{self.label} {self.relation} {self.against}{reason}: {self.numbers}"
 
 

@@ -57,7 +57,9 @@ _RECORD = re.compile(
     r"|\b(?:is|becomes)\s+(?:a|the)(?:\s+[\w-]+){0,2}?\s+record\b(?!\s*(?:type|field|line|folder|file|format|of\b))",
     re.IGNORECASE,
 )
-_TITLE = re.compile(r"(?:^\s*#+\s*|^\s*|\"\s*)((?:new\s+)?(?<!non-)record)\s*(?::|–|—|\s-\s|!)", re.IGNORECASE)
+_TITLE = re.compile(
+    r"(?:^\s*#+\s*|^\s*|\"\s*)(?:((?:new\s+)?record)\s*(?::|–|—|\s-\s|!|(?=\s\d))|(\[\s*(?:new\s+)?record\s*\]))", re.IGNORECASE
+)
 _SOTA = re.compile(r"\bSOTA\b|\bstate[\s-]+of[\s-]+the[\s-]+art\b", re.IGNORECASE)
 
 _REFERS = re.compile(
@@ -84,10 +86,12 @@ _SUBJECT = re.compile(
     r"(?:\bPRs?\s*#?\s*|#)(\d+)\)?(?:'s(?:\s+\w+)?)?(?:\s*\([^)]*\))?\s+(?:(?:is|was|are|has|had|already|itself|\w+ly)\s+)*$",
     re.IGNORECASE,
 )
+_TURN = re.compile(r"\b(?:worse|but|while|whereas|although|not|higher|behind)\b", re.IGNORECASE)
+_AND = re.compile(r"[\s\])]*(?:\([^)]*\))?(?:\s|,|and\b|or\b|&|/|as well as\b|both\b|also\b|\[)*", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<!\bvs)(?<!\be\.g)(?<!\bi\.e)[.!?;]\s+")
 _BLOCK = re.compile(r"\s*(?:[#|>\"{}\[\]]|[-+]\s|\d+[.)]\s)")
 _ALONE = re.compile(r"\s*[#\"{}|]")
-_REACH = 160
+_REACH = 100
 """Characters after a comparison within which its object is looked for."""
 
 
@@ -108,8 +112,8 @@ def phrases(text: str, *, own_pr: int | None = None) -> list[Phrase]:
 def _in_sentence(sentence: str, *, is_title: bool, own_pr: int | None) -> Iterator[tuple[Phrase, int]]:
     if is_title:
         for hit in _TITLE.finditer(sentence):
-            if not _DENIED.search(sentence[: hit.start(1)]):
-                yield _phrase(hit.group(1), Kind.RECORD), hit.start(1)
+            words = hit.lastindex or 0
+            yield _phrase(hit.group(words), Kind.RECORD), hit.start(words)
     taken: list[tuple[int, int]] = []
     for hit in _COMPARES.finditer(sentence):
         reach = sentence[hit.end() : hit.end() + _REACH]
@@ -144,13 +148,20 @@ def _claimed(sentence: str, at: int, own_pr: int | None) -> bool:
 
 
 def _target(reach: str, own_pr: int | None) -> tuple[Kind, tuple[int, ...], str] | None:
-    """What follows a comparison as its object: pull requests first, else the best or the base."""
-    named = [(m.start(), m) for m in _PR.finditer(reach) if int(m.group(1)) != own_pr]
-    if named:
-        return Kind.LINE, tuple(dict.fromkeys(int(m.group(1)) for _, m in named)), reach[: named[0][1].end()]
+    """What follows a comparison as its object: one or more pull requests, else the best or the base."""
+    turn = _TURN.search(reach)
+    reach = reach[: turn.start()] if turn else reach
+    named: list[re.Match[str]] = []
+    for hit in _PR.finditer(reach):
+        if named and not _AND.fullmatch(reach, named[-1].end(), hit.start()):
+            break
+        named.append(hit)
+    prs = tuple(dict.fromkeys(pr for pr in (int(hit.group(1)) for hit in named) if pr != own_pr))
+    if prs:
+        return Kind.LINE, prs, reach[: named[0].end()]
     for kind, pattern in ((Kind.BEST, _BEST), (Kind.BASE, _BASE)):
-        if hit := pattern.search(reach):
-            return kind, (), reach[: hit.end()]
+        if found := pattern.search(reach):
+            return kind, (), reach[: found.end()]
     return None
 
 

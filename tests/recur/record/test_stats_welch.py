@@ -20,7 +20,9 @@ PR_1334 = [1.08938974, 1.08982552, 1.08993367]
 PR_1019 = [1.11508120, 1.11437394, 1.11475014]
 PR_549 = [1.11922988, 1.12002032, 1.11888882]
 
-scores = st.lists(st.floats(0.5, 2.0), min_size=2, max_size=8)
+# five decimals: scores as they are published, and no two that differ only in their last bits
+scores = st.lists(st.integers(50_000, 200_000).map(lambda i: i / 1e5), min_size=2, max_size=8)
+NEARLY_EQUAL = "ignore:Precision loss occurred:RuntimeWarning"
 
 
 def test_welch_by_hand() -> None:
@@ -56,10 +58,11 @@ def test_the_test_that_pull_request_1019_prints_is_ours_to_the_last_digit() -> N
     assert (f"{found.t:.4f}", f"{found.df:.4f}", f"{found.difference:.8f}") == ("-11.8339", "3.3063", "-0.00464458")
 
 
+@pytest.mark.filterwarnings(NEARLY_EQUAL)
 @given(scores, scores, st.floats(0, 0.1))
 def test_welch_agrees_with_scipy(new: list[float], old: list[float], margin: float) -> None:
     found = welch(new, old, margin=margin)
-    assume(found.se > 1e-9)
+    assume(found.se > 0)
     # scipy takes the margin as a shift of one side
     oracle = scipy_stats.ttest_ind([v + margin for v in new], old, equal_var=False, alternative="less")
     both = scipy_stats.ttest_ind([v + margin for v in new], old, equal_var=False)
@@ -69,10 +72,11 @@ def test_welch_agrees_with_scipy(new: list[float], old: list[float], margin: flo
     assert found.p_two_sided == pytest.approx(both.pvalue, rel=1e-5, abs=1e-12)
 
 
+@pytest.mark.filterwarnings(NEARLY_EQUAL)
 @given(scores, scores)
 def test_the_interval_of_the_difference_is_scipys(new: list[float], old: list[float]) -> None:
     found = welch(new, old)
-    assume(found.se > 1e-9)
+    assume(found.se > 0)
     oracle = scipy_stats.ttest_ind(new, old, equal_var=False).confidence_interval(0.95)
     ends = found.interval()
     assert (ends.low, ends.high) == pytest.approx((oracle.low, oracle.high), rel=1e-6, abs=1e-9)
@@ -99,7 +103,7 @@ def test_a_larger_margin_is_never_easier_to_show(new: list[float], old: list[flo
 @given(scores, scores, st.floats(0.1, 10))
 def test_the_unit_does_not_matter(new: list[float], old: list[float], unit: float) -> None:
     one, other = welch(new, old), welch([v * unit for v in new], [v * unit for v in old])
-    assume(one.se > 1e-9)
+    assume(one.se > 0)
     assert other.t == pytest.approx(one.t, rel=1e-6, abs=1e-9)
     assert other.df == pytest.approx(one.df, rel=1e-6)
 
