@@ -1,8 +1,9 @@
 """Every number that a folder carries, and what follows from its scored logs: the sources of the README's numbers.
 
-Carried are the numbers of the logs, of submission.json and other JSON, of scripts and of known.toml, and file sizes. From
+Carried are the numbers of the logs, of submission.json and other JSON, of scripts and of the named lines of known.toml, and
+file sizes. From
 the scored logs follow means, deviations, ranges, differences, seconds, megabytes, bytes below the cap, Student's interval
-and Welch's tests against every published line.
+and Welch's tests against the published lines that README.md or submission.json name.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import product
+from itertools import islice, product
 from math import isfinite, log
 
 from recur.record.check.limits import CAP_BYTES
 from recur.record.check.logs import Kind
 from recur.record.check.read import Text
-from recur.record.check.submission import ScoredLog, Submission
+from recur.record.check.submission import JSON, README, ScoredLog, Submission
 from recur.record.known import KnownRecord, known_lines
 from recur.record.stats import Spread, spread
 from recur.record.stats.arm import arm_of_known
@@ -25,7 +26,7 @@ from recur.record.stats.units import MARGIN_NATS, implied_bytes_per_token, margi
 from recur.record.stats.welch import interval, welch_of
 
 _ANY = re.compile(r"\d{1,3}(?:[,_]\d{3})+(?:\.\d{1,15})?|\d{1,15}(?:\.\d{1,15})?(?:[eE][-+]?\d{1,2})?")
-_MANY = 200_000
+_MANY = 1_000_000
 
 
 class Carried:
@@ -44,11 +45,12 @@ class Carried:
 def sources(sub: Submission) -> list[float]:
     """All numbers with a source."""
     found: list[float] = []
-    for name, text in sub.texts.items():
-        if name.endswith((".log", ".json", ".jsonl", ".txt", ".py", ".toml")):
-            found += list(numbers_in(text))[: _MANY - len(found)]
+    for ending in ((".json", ".log", ".txt"), (".py", ".toml"), (".jsonl",)):
+        for name, text in sub.texts.items():
+            if name.endswith(ending):
+                found.extend(islice(numbers_in(text), max(0, _MANY - len(found))))
     found += [float(size) for size in sub.listing.files.values()]
-    for line in known_lines():
+    for line in _mentioned(sub):
         found += _of_known(line)
     return found + _derived(sub) + _tests(sub) + [v / 1000 for v in _clocks(sub)]
 
@@ -57,6 +59,13 @@ def numbers_in(text: Text) -> Iterator[float]:
     """Every number in a text, without its sign."""
     for match in _ANY.finditer(text.text):
         yield float(match.group().replace(",", "").replace("_", ""))
+
+
+def _mentioned(sub: Submission) -> list[KnownRecord]:
+    """The published lines whose numbers README.md or submission.json name."""
+    texts = [text.text for name in (README, JSON) if (text := sub.texts.get(name)) is not None]
+    numbers = {number for text in texts for number in re.findall(r"(?<![\d.,])\d{3,5}(?![\d.,]\d)", text)}
+    return [line for line in known_lines() if str(line.pr) in numbers]
 
 
 def _per_seed(scored: ScoredLog) -> dict[str, float]:
@@ -108,6 +117,7 @@ def _clocks(sub: Submission) -> list[float]:
 
 def _derived(sub: Submission) -> list[float]:
     """What follows from the scored logs: statistics, differences, unit changes, tests against the published lines."""
+    mentioned = _mentioned(sub)
     spreads, rows = _spreads(sub), [_per_seed(s) for s in sub.scored]
     found: list[float] = []
     for name, s in spreads.items():
@@ -119,8 +129,8 @@ def _derived(sub: Submission) -> list[float]:
     if "total" in spreads:
         found += [spreads["total"].mean / 1e6, CAP_BYTES - spreads["total"].mean]
     for row in [*rows, {name: s.mean for name, s in spreads.items()}]:
-        found += [row["val_bpb"] - line.score_bpb for line in known_lines() if "val_bpb" in row]
-        found += [row["val_loss"] - line.val_loss.mean for line in known_lines() if line.seeds and "val_loss" in row]
+        found += [row["val_bpb"] - line.score_bpb for line in mentioned if "val_bpb" in row]
+        found += [row["val_loss"] - loss for line in mentioned if "val_loss" in row and (loss := known_loss(line)) is not None]
     for name in ("val_bpb", "val_loss"):
         values = [row[name] for row in rows if name in row and isfinite(row[name])]
         if len(values) > 1:
@@ -143,36 +153,43 @@ def _differences(values: list[float]) -> list[float]:
 
 
 def _tests(sub: Submission) -> list[float]:
-    """Welch's tests against every published line, with and without the margin, in BPB, nats per token and nats per byte."""
+    """Welch's tests against the named lines, with and without the margin, in BPB, nats per token and nats per byte."""
     rows = [s.score for s in sub.scored]
     scores, losses = [r.val_bpb.value for r in rows], [r.val_loss.value for r in rows]
     if len(rows) < 2 or not all(isfinite(v) and v > 0 for v in scores + losses):
         return []
     margin = margin_bpb(implied_bytes_per_token(losses[0], scores[0]))
     found: list[float] = []
-    for line in known_lines():
+    for line in _mentioned(sub):
         arm = arm_of_known(line)
         for mine, theirs, least in ((scores, arm.bpb, margin), (losses, arm.loss, MARGIN_NATS)):
             if theirs is None:
                 continue
             for test in (welch_of(moments(mine), theirs), welch_of(moments(mine), theirs, margin=least)):
                 given = (test.difference, test.margin, test.se, test.t, test.df, test.p_one_sided, test.p_two_sided)
-                found += [v for v in given if v is not None]
+                opposite = [] if test.p_two_sided is None else [test.p_two_sided / 2]
+                found += [v for v in given if v is not None] + opposite
                 found += [test.difference * log(2.0), test.margin * log(2.0), test.interval().low, test.interval().high]
     return found
 
 
+def known_loss(line: KnownRecord) -> float | None:
+    """Mean loss of a published line, nats per token; None where neither its seeds' losses nor their mean is known."""
+    found = arm_of_known(line).loss
+    if found is None:
+        return line.means.val_loss if line.means is not None else None
+    return found.mean
+
+
 def _of_known(line: KnownRecord) -> list[float]:
-    given: list[float | int | None] = [
-        line.score_bpb,
-        line.published_val_bpb,
-        line.published_std,
-        line.code_bytes,
-        line.vocab_size,
-    ]
-    given += list(vars(line.means).values()) if line.means else []
-    for seed in line.seeds:
-        given += [v for v in vars(seed).values() if v is not None]
-    if line.seeds:
-        given += [line.val_bpb.sd, line.val_loss.mean, line.val_loss.sd, line.total_bytes.mean]
-    return [float(v) for v in given if v is not None]
+    arm = arm_of_known(line)
+    given = [line.score_bpb, *_given(line)]
+    for part in (line.means, *line.seeds):
+        given += _given(part) if part is not None else []
+    for found in (arm.bpb, arm.loss):
+        given += [found.mean, found.sd] if found is not None else []
+    return given + ([arm.bytes.mean] if arm.bytes is not None else [])
+
+
+def _given(part: object) -> list[float]:
+    return [float(v) for v in vars(part).values() if isinstance(v, int | float)]

@@ -1,9 +1,9 @@
-"""Claims against the published lines of known.toml: its base, the line it compares with, the best merged one before it.
+"""Claims against the published lines of known.toml: its base, the line it compares with, the best accepted one before it.
 
-A folder whose logs say that another text was scored is compared with none; calling it a record is then an error too.
-Scores of the folder come from its logs, else from seed_results. Each comparison is Welch's test of the seeds
-(`recur.record.stats.welch`); an improvement is also tested with the challenge's margin of .005 nats per token. A folder
-that calls itself a record while its own base scores better is an error.
+Scores of the folder come from its logs, else from seed_results; the tests and what they allow to say are those of
+`recur.record.stats.verdicts` and `.claims`. A folder that calls itself a record while its own base scores better is an
+error, and so is any other wording that its numbers do not carry. Where the logs say that another text was scored, nothing
+is compared.
 """
 
 from __future__ import annotations
@@ -12,20 +12,22 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from recur.record.check.carried import known_loss
 from recur.record.check.document import Number
 from recur.record.check.finding import Finding, error, note, warning
-from recur.record.check.submission import JSON, README, Submission
-from recur.record.known import MERGED, KnownRecord, known_lines
-from recur.record.stats.arm import FINEWEB_BYTES, arm_of_known
-from recur.record.stats.moments import Moments, moments
-from recur.record.stats.units import implied_bytes_per_token, margin_bpb
+from recur.record.check.logs import Kind
+from recur.record.check.read import Text
+from recur.record.check.submission import JSON, README, ScoredLog, Submission
+from recur.record.known import KnownRecord, known_lines, pr_number
+from recur.record.stats.arm import FINEWEB, FINEWEB_BYTES, Arm, arm_of_known
+from recur.record.stats.claims import frontier, refused
+from recur.record.stats.moments import moments
+from recur.record.stats.units import implied_bytes_per_token
+from recur.record.stats.verdicts import Relation, Verdict, judge
 from recur.record.stats.welch import Welch, welch_of
+from recur.record.stats.wording import Kind as Said
+from recur.record.stats.wording import phrases
 
-_BOAST = re.compile(
-    r"(?<!non-)(?<!non_)(?<!no )(?<!not a )(?<!not )\b(record(?!s?[/_ -](?:folder|line|mode)|s?/)|sota|state[- ]of[- ]the[- ]art"
-    r"|new best|improv(?:es|ed|ing) (?:on|over|upon)|beat(?:s|ing)?|outperform\w*|surpass\w*)\b",
-    re.IGNORECASE,
-)
 _BUILT_ON = re.compile(
     r"\b(?:built|based|builds|building|stacked|forked|fork|derived|extends|base|parent|on top)\b[^.\n#]{0,60}?"
     r"(?:PR\s?#?|#)(\d{2,5})\b",
@@ -33,11 +35,12 @@ _BUILT_ON = re.compile(
 )
 _IMPLIED = 1e-3
 """Relative slack of bytes that follow from printed tokens, loss and score."""
-_ADMITTED = re.compile(
-    r"\b(?:worse|higher|behind|slower|not better|no improvement|does not improve|not an improvement)\b", re.IGNORECASE
+_COMPARES = re.compile(
+    r"\b(?:worse|higher|behind|slower|better|lower|improve\w*|beats?|not distinguishable|cannot be (?:compared|tested))\b",
+    re.IGNORECASE,
 )
-_PR = re.compile(r"#?\s*(?:PR\s*#?)?(\d{2,5})\b", re.IGNORECASE)
 _DELTA = re.compile(r"^delta_vs_pr(\d{1,6})_(bpb|nats)$")
+_MAX_CHARS, _MAX_PARAGRAPH = 200_000, 4000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,26 +61,26 @@ class _Boast:
 
 
 def check_claims(sub: Submission) -> Iterator[Finding]:
-    """Every named line and the best merged one before the submission's date; deltas and tests that the JSON gives."""
+    """Every named line, the best accepted one before, wording beyond the numbers, deltas and tests that the JSON gives."""
     scores = _scores(sub)
     if not scores:
         return
-    if (other := _other_text(sub)) is not None:
-        yield from other
-        return
     lines = {line.pr: line for line in known_lines()}
-    own = _own_line(scores)
     named = _named(sub)
+    arm = _arm(sub, scores, named)
     for base in named:
         if base.pr not in lines:
             said = f"{base.role} PR {base.pr} is not in known.toml; nothing is compared"
             yield note("unknown_line", said, file=base.file, line=base.line)
-        elif base.pr != own:
-            yield from _against(sub, scores, base, lines[base.pr])
-    if (best := _best_before(sub, own)) is not None and best.pr not in {n.pr for n in named}:
-        yield from _merged_before(sub, scores, best)
-    yield from _deltas(sub, scores, lines)
-    yield from _test_given(sub, scores, lines)
+        elif base.pr != arm.pr:
+            yield from _against(sub, base, judge(arm, arm_of_known(lines[base.pr])))
+    best = frontier([line for line in lines.values() if line.pr != arm.pr], before=arm)
+    if best is not None and arm.date and best.pr not in {n.pr for n in named}:
+        yield from _accepted_before(sub, best, judge(arm, arm_of_known(best)))
+    yield from _wording(sub, arm)
+    if arm.corpus == FINEWEB:
+        yield from _deltas(sub, scores, lines)
+        yield from _test_given(sub, scores, lines)
 
 
 def _scores(sub: Submission) -> list[float]:
@@ -89,115 +92,132 @@ def _scores(sub: Submission) -> list[float]:
     return [v for v in found if 0 < v < 1000]
 
 
-def _other_text(sub: Submission) -> tuple[Finding, ...] | None:
-    """None where the logs do not say that another text than the challenge's was scored."""
-    sizes = [size for s in sub.scored if (size := s.log.scored_bytes) is not None]
+def _arm(sub: Submission, scores: Sequence[float], named: Sequence[_Named]) -> Arm:
+    first = sub.scored[0] if sub.scored else None
+    mine = sorted(round(s, 5) for s in scores)
+    own = next((k.pr for k in known_lines() if k.seeds and sorted(round(s.val_bpb, 5) for s in k.seeds) == mine), None)
+    bases = [n.pr for n in named if n.role == _BASE]
+    return Arm(
+        label="this submission",
+        val_bpb=tuple(scores),
+        val_loss=tuple(s.score.val_loss.value for s in sub.scored),
+        mean_bpb=sum(scores) / len(scores),
+        corpus=_corpus(sub.scored),
+        bytes_per_token=_bytes_per_token(first) if first else None,
+        scoring="ttt" if first and first.score.kind is Kind.TTT else "sliding",
+        date=sub.document.text("date")[:10],
+        pr=own,
+        base_pr=bases[0] if bases else None,
+    )
+
+
+def _bytes_per_token(scored: ScoredLog) -> float:
+    return implied_bytes_per_token(scored.score.val_loss.value, scored.score.val_bpb.value)
+
+
+def _corpus(scored: Sequence[ScoredLog]) -> str:
+    """The challenge's text, unless the logs say that one of another size was scored."""
+    sizes = [size for s in scored if (size := s.log.scored_bytes) is not None]
     low, high = FINEWEB_BYTES[0] * (1 - _IMPLIED), FINEWEB_BYTES[1] * (1 + _IMPLIED)
-    if not sizes or all(low <= size <= high for size in sizes):
-        return None
-    if (boast := _boast(sub)) is None:
-        return ()
-    said = f'called "{boast.word}", but the logs scored a text of {sizes[0]:,.0f} bytes, not the challenge\'s of 151 million'
-    return (error("claim", said, "claim nothing on another text", file=boast.file, line=boast.line),)
+    return next((f"a text of {size:,.0f} bytes" for size in sizes if not low <= size <= high), FINEWEB)
+
+
+_BASE, _COMPARED = "its base", "the line it compares with"
 
 
 def _named(sub: Submission) -> list[_Named]:
     found: list[_Named] = []
     document = sub.document
-    for field, role in (("base_pr", "its base"), ("comparison_baseline_pr", "the line it compares with")):
+    for field, role in (("base_pr", _BASE), ("comparison_baseline_pr", _COMPARED)):
         value = document.get(field)
-        match = _PR.fullmatch(str(value).strip()) if isinstance(value, int | str) else None
-        if match:
-            found.append(_Named(pr=int(match.group(1)), role=role, file=JSON, line=document.line(field)))
+        pr = pr_number(str(value)[:20]) if isinstance(value, int | str) else None
+        if pr is not None:
+            found.append(_Named(pr=pr, role=role, file=JSON, line=document.line(field)))
     for field in ("blurb", "technique_summary"):
         for match in _BUILT_ON.finditer(document.text(field)):
-            found.append(_Named(pr=int(match.group(1)), role="its base", file=JSON, line=document.line(field)))
+            found.append(_Named(pr=int(match.group(1)), role=_BASE, file=JSON, line=document.line(field)))
     for number, line in enumerate(sub.readme.lines() if sub.readme else (), start=1):
         for match in _BUILT_ON.finditer(line):
-            found.append(_Named(pr=int(match.group(1)), role="its base", file=README, line=number))
+            found.append(_Named(pr=int(match.group(1)), role=_BASE, file=README, line=number))
     return list({n.pr: n for n in reversed(found)}.values())[::-1]
 
 
+def _texts(sub: Submission) -> list[Text]:
+    return [text for name in (JSON, README) if (text := sub.texts.get(name)) is not None]
+
+
+def _bounded(text: Text) -> str:
+    """The text with each paragraph cut at 4,000 characters; its line ends all stay."""
+    parts = text.text[:_MAX_CHARS].split("\n\n")
+    return "\n\n".join(p[:_MAX_PARAGRAPH] + "\n" * p[_MAX_PARAGRAPH:].count("\n") for p in parts)
+
+
 def _boast(sub: Submission) -> _Boast | None:
-    for field in ("name", "blurb"):
-        if match := _BOAST.search(sub.document.text(field)):
-            return _Boast(word=match.group(1), file=JSON, line=sub.document.line(field))
-    for number, line in enumerate(sub.readme.lines() if sub.readme else (), start=1):
-        if match := _BOAST.search(line):
-            return _Boast(word=match.group(1), file=README, line=number)
+    """The first place where the folder calls itself a record."""
+    for text in _texts(sub):
+        for phrase in phrases(_bounded(text)):
+            if phrase.kind is Said.RECORD:
+                return _Boast(word=phrase.text, file=text.name, line=phrase.line_number)
     return None
 
 
-def _old(line: KnownRecord) -> Moments | None:
-    return arm_of_known(line).bpb
+def _wording(sub: Submission, arm: Arm) -> Iterator[Finding]:
+    """Wording that the numbers do not carry."""
+    for text in _texts(sub):
+        for refusal in refused(_bounded(text), arm, known_lines())[:_MAX_REFUSALS]:
+            said = f'"{refusal.phrase}" is not carried by the numbers: {refusal.reason}'
+            yield error("wording", said, "say what the numbers say", file=text.name, line=refusal.line_number)
 
 
-def _test(scores: Sequence[float], line: KnownRecord, margin: float = 0.0) -> Welch | None:
-    old = _old(line)
-    return welch_of(moments(scores), old, margin=margin) if old is not None and len(scores) > 1 else None
+_MAX_REFUSALS = 20
 
 
-def _in_words(test: Welch | None) -> str:
+def _test_in_words(test: Welch | None) -> str:
     if test is None or test.t is None or test.df is None:
         return "no test: too few seeds"
     return f"Welch t = {test.t:.2f}, df {test.df:.2f}"
 
 
-def _against(sub: Submission, scores: Sequence[float], base: _Named, line: KnownRecord) -> Iterator[Finding]:
-    gap = sum(scores) / len(scores) - line.score_bpb
-    test = _test(scores, line)
-    if gap > 0:
-        boast = _boast(sub)
-        said = f"worse than {base.role} #{base.pr} by {gap:.5f} BPB ({_in_words(test)})"
-        if boast is not None:
-            said += f', and called "{boast.word}"'
-            yield error("claim", said, "claim nothing, or beat the base", file=boast.file, line=boast.line)
-        elif _admitted(sub, base.pr):
-            yield note("worse_than_base", f"{said}; the README says so", file=base.file, line=base.line)
-        else:
-            yield warning("worse_than_base", said, "say so in the README", file=base.file, line=base.line)
+def _against(sub: Submission, base: _Named, verdict: Verdict) -> Iterator[Finding]:
+    gap = verdict.difference_bpb
+    if gap is None or verdict.relation is Relation.INCOMPARABLE:
         return
-    said = f"better than {base.role} #{base.pr} by {-gap:.5f} BPB ({_in_words(test)})"
-    if (
-        (margin := _margin(sub)) is not None
-        and (strict := _test(scores, line, margin)) is not None
-        and strict.p_one_sided is not None
-    ):
-        reached = "reached" if strict.p_one_sided < 0.01 else "not shown at p < .01"
-        said += f"; the margin of .005 nats ({margin:.5f} BPB) is {reached} (p = {strict.p_one_sided:.2g})"
-    yield note("better_than_base", said, file=base.file, line=base.line)
+    told = f"#{base.pr} by {abs(gap):.5f} BPB ({_test_in_words(verdict.test.plain if verdict.test else None)})"
+    if verdict.relation is Relation.TIED:
+        if not _told(sub, base.pr):
+            yield note("tied_with_base", f"not distinguishable from {base.role}: off {told}", file=base.file, line=base.line)
+    elif gap > 0:
+        yield from _worse(sub, base, f"worse than {base.role} {told}")
+    elif not _told(sub, base.pr):
+        rule = verdict.policies[0]
+        said = f"better than {base.role} {told}; the README's rule: {'met' if rule.passed else 'not met'}, {rule.told}"
+        yield note("better_than_base", said, file=base.file, line=base.line)
 
 
-def _admitted(sub: Submission, pr: int) -> bool:
+def _worse(sub: Submission, base: _Named, said: str) -> Iterator[Finding]:
+    """An error where the folder calls itself a record, a warning where its README does not say it, else nothing."""
+    boast = _boast(sub)
+    if boast is not None:
+        called = f'{said}, and called "{boast.word}"'
+        yield error("claim", called, "claim nothing, or beat the base", file=boast.file, line=boast.line)
+    elif not _told(sub, base.pr):
+        yield warning("worse_than_base", said, "say so in the README", file=base.file, line=base.line)
+
+
+def _told(sub: Submission, pr: int) -> bool:
+    """Whether a line of the README compares this submission with the pull request in words."""
     lines = sub.readme.lines() if sub.readme else []
-    return any(_ADMITTED.search(line) and re.search(rf"\b{pr}\b", line) for line in lines)
+    return any(_COMPARES.search(line) and re.search(rf"\b{pr}\b", line) for line in lines)
 
 
-def _margin(sub: Submission) -> float | None:
-    for scored in sub.scored:
-        loss, bpb = scored.score.val_loss.value, scored.score.val_bpb.value
-        return margin_bpb(implied_bytes_per_token(loss, bpb))
-    return None
-
-
-def _own_line(scores: Sequence[float]) -> int | None:
-    """The published line that is this very submission: it has the same scores."""
-    mine = sorted(round(s, 5) for s in scores)
-    return next((k.pr for k in known_lines() if k.seeds and sorted(round(s.val_bpb, 5) for s in k.seeds) == mine), None)
-
-
-def _best_before(sub: Submission, own: int | None) -> KnownRecord | None:
-    day = sub.document.text("date")[:10]
-    earlier = [k for k in known_lines() if k.status == MERGED and k.date and day and k.date < day and k.pr != own]
-    return earlier[0] if earlier else None
-
-
-def _merged_before(sub: Submission, scores: Sequence[float], best: KnownRecord) -> Iterator[Finding]:
-    gap = sum(scores) / len(scores) - best.score_bpb
-    if gap <= 0:
+def _accepted_before(sub: Submission, best: KnownRecord, verdict: Verdict) -> Iterator[Finding]:
+    gap = verdict.difference_bpb
+    if gap is None or gap <= 0 or verdict.relation is Relation.INCOMPARABLE or _told(sub, best.pr):
         return
-    said = f"#{best.pr}, dated {best.date} and merged (when is not known here), scores better by {gap:.5f} BPB"
-    said += f" ({_in_words(_test(scores, best))})"
+    said = (
+        f"#{best.pr} of {best.date or 'an unknown day'} was there before, is accepted by now, and scores better by {gap:.5f} BPB"
+    )
+    said += f" ({_test_in_words(verdict.test.plain if verdict.test else None)})"
     yield note("better_line_before", said, "name it beside the result", file=JSON, line=sub.document.line("date"))
 
 
@@ -211,7 +231,7 @@ def _deltas(sub: Submission, scores: Sequence[float], lines: dict[int, KnownReco
         line = lines.get(int(match.group(1)))
         mine, theirs = sum(scores) / len(scores), line.score_bpb if line else None
         if match.group(2) == "nats":
-            theirs = line.val_loss.mean if line and line.seeds else None
+            theirs = known_loss(line) if line else None
             mine = sum(losses) / len(losses) if losses else mine
         if theirs is None or (match.group(2) == "nats" and not losses):
             yield note("unknown_line", f"{field}: known.toml has no such score; not checked", file=JSON, line=given.line)
@@ -222,7 +242,8 @@ def _deltas(sub: Submission, scores: Sequence[float], lines: dict[int, KnownReco
 def _test_given(sub: Submission, scores: Sequence[float], lines: dict[int, KnownRecord]) -> Iterator[Finding]:
     baseline = sub.document.get("comparison_baseline_pr")
     line = lines.get(baseline) if isinstance(baseline, int) else None
-    test = _test(scores, line) if line else None
+    old = arm_of_known(line).bpb if line else None
+    test = welch_of(moments(scores), old) if old is not None and len(scores) > 1 else None
     exact = {"t_statistic": test.t, "welch_df": test.df} if test else {}
     for field in ("t_statistic", "welch_df"):
         given = sub.document.number(field)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recur.record.check.finding import Finding, error, note, warning
 from recur.record.check.habits import check_habits
 from recur.record.check.submission import JSON, SCRIPT, Submission
-from recur.record.check.unwrap import unwrap
+from recur.record.check.unwrap import parse_source, unwrap
 
 MAX_SOURCE_CHARS = 4_000_000
 _NETWORK = {"socket", "urllib", "requests", "http", "huggingface_hub", "aiohttp", "httpx", "ftplib", "paramiko"}
@@ -46,10 +46,20 @@ def check_code(sub: Submission) -> Iterator[Finding]:
         if parsed.layers:
             said = f"is compressed inside itself ({parsed.layers}x); read without running it"
             yield note("wrapped", said, file=name, line=1)
-        yield from check_habits(parsed.tree, name)
+        yield from _habits(parsed)
     yield from _bytes(sub)
     yield from _network(sources)
     yield from _features(sub, sources)
+
+
+def _habits(source: Source) -> Iterator[Finding]:
+    """The review's slips; in a wrapped script without lines, which would be those of the text inside."""
+    try:
+        found = list(check_habits(source.tree, source.file))
+    except (RecursionError, ValueError) as e:
+        yield note("not_analysed", f"is nested too deeply to be read ({e})", file=source.file)
+        return
+    yield from (replace(f, line=None) if source.layers else f for f in found)
 
 
 def code_files(sub: Submission) -> tuple[str, ...]:
@@ -84,7 +94,7 @@ def _parsed(sub: Submission, name: str) -> Source | Finding:
         return error("syntax", f"{len(text)} characters are not read as code", "ship a script", file=name)
     opened = unwrap(text)
     try:
-        return Source(file=name, tree=ast.parse(opened.source), layers=opened.layers)
+        return Source(file=name, tree=parse_source(opened.source), layers=opened.layers)
     except SyntaxError as e:
         return error("syntax", f"is not Python ({e.msg})", "run it once", file=name, line=None if opened.layers else e.lineno)
     except (ValueError, RecursionError, MemoryError) as e:

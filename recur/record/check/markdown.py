@@ -16,14 +16,15 @@ from markdown_it.token import Token
 from recur.record.check.finding import Finding, note, warning
 from recur.record.check.read import Text
 
-MAX_MARKDOWN_CHARS = 400_000
+MAX_MARKDOWN_CHARS = 200_000
+_PARSER = MarkdownIt("commonmark").enable("table").disable(["inline", "text_join"])
 _CELL_END = re.compile(r"(?<!\\)\|")
 _ROW = re.compile(r"^\s{0,3}(?:>\s?)*(?:[-*]\s+)?\|.*\|")
 
 
 def parse(text: str) -> list[Token]:
-    """Block tokens of Markdown with GitHub's tables; of the first 400,000 characters."""
-    return MarkdownIt("commonmark").enable("table").parse(text[:MAX_MARKDOWN_CHARS])
+    """Block tokens of Markdown with GitHub's tables; of the first 200,000 characters."""
+    return _PARSER.parse(text[:MAX_MARKDOWN_CHARS])
 
 
 def check_tables(text: Text) -> Iterator[Finding]:

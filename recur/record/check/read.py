@@ -15,10 +15,10 @@ from pathlib import Path
 from recur.errors import InputError
 from recur.record.check.finding import Finding, error, warning
 
-MAX_TEXT_BYTES = 32 * 1024 * 1024
+MAX_TEXT_BYTES = 16 * 1024 * 1024
 MAX_ENTRIES = 2000
 MAX_DEPTH = 4
-MAX_LINE_CHARS = 20_000
+MAX_LINE_CHARS = 4000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Text:
     findings: tuple[Finding, ...] = ()
 
     def lines(self) -> list[str]:
-        """The lines without their ends, each cut at 20,000 characters; line ``i`` is number ``i + 1``."""
+        """The lines without their ends, each cut at 4,000 characters; line ``i`` is number ``i + 1``."""
         return [line.rstrip("\r")[:MAX_LINE_CHARS] for line in self.text.split("\n")]
 
 
@@ -63,11 +63,17 @@ def list_folder(root: Path) -> Listing:
                 error("too_many_files", f"more than {MAX_ENTRIES} files; the rest is not read", "ship one submission")
             )
             break
-        files[entry.relative_to(root).as_posix()] = entry.lstat().st_size
+        files[entry.name] = entry.size_bytes
     return Listing(root=root, files=files, findings=tuple(findings))
 
 
-def _walk(root: Path, folder: Path, depth: int) -> Iterator[Path | Finding]:
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    name: str
+    size_bytes: int
+
+
+def _walk(root: Path, folder: Path, depth: int) -> Iterator[_File | Finding]:
     try:
         entries = sorted(os.scandir(folder), key=lambda e: e.name)
     except OSError as e:
@@ -77,17 +83,25 @@ def _walk(root: Path, folder: Path, depth: int) -> Iterator[Path | Finding]:
         return
     for entry in entries:
         path = Path(entry.path)
+        name = _name(root, path)
         if entry.is_symlink():
-            yield error("link", f"is a link to {_target(path)!r}; not followed", "ship the file itself", file=_name(root, path))
+            yield error("link", f"is a link to {_target(path)!r}; not followed", "ship the file itself", file=name)
         elif entry.is_dir(follow_symlinks=False):
             if depth >= MAX_DEPTH:
-                yield warning("too_deep", "folder nested too deep; not read", "keep the folder flat", file=_name(root, path))
+                yield warning("too_deep", "folder nested too deep; not read", "keep the folder flat", file=name)
             elif entry.name not in (".git", "__pycache__"):
                 yield from _walk(root, path, depth + 1)
         elif entry.is_file(follow_symlinks=False):
-            yield path
+            yield _sized(name, entry)
         else:
-            yield error("not_a_file", "is a pipe, socket or device; not read", "ship regular files", file=_name(root, path))
+            yield error("not_a_file", "is a pipe, socket or device; not read", "ship regular files", file=name)
+
+
+def _sized(name: str, entry: os.DirEntry[str]) -> _File | Finding:
+    try:
+        return _File(name=name, size_bytes=entry.stat(follow_symlinks=False).st_size)
+    except OSError as e:
+        return error("unreadable", f"cannot be read ({e.strerror})", "check its permissions", file=name)
 
 
 def _name(root: Path, path: Path) -> str:

@@ -94,15 +94,22 @@ def _run(sub: Submission, arguments: Sequence[str], limits: Limits) -> Ran | Fin
     with TemporaryDirectory(prefix="recur-check-") as base:
         work, scratch = Path(base) / "folder", Path(base) / "scratch"
         scratch.mkdir()
-        for name in sub.listing.files:
-            target = work / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(sub.listing.root / name, target, follow_symlinks=False)
+        try:
+            _copy(sub, work)
+        except OSError as e:
+            return error("unreadable", f"cannot be copied, so it was not run ({e})", "check the permissions")
         ran = run_isolated(arguments, work, scratch, limits)
     if ran is None:
         said = "was not run: a new network namespace is not permitted on this machine"
         return error("no_isolation", said, _ISOLATE, file=SCRIPT)
     return ran
+
+
+def _copy(sub: Submission, work: Path) -> None:
+    for name in sub.listing.files:
+        target = work / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(sub.listing.root / name, target, follow_symlinks=False)
 
 
 def _network(ran: Ran) -> Iterator[Finding]:
@@ -149,7 +156,7 @@ def _sizes(sub: Submission) -> dict[str, object]:
 
 
 def _defaults(tree: ast.Module) -> dict[str, int]:
-    """`name = 512`, `name: int = 512`, `name = int(os.environ.get("NAME", 512))` at any level; the first one counts."""
+    """`name = 512`, `name: int = 512`, `name = int(read("NAME", 512))` at any level; the first one counts."""
     wanted = {spelling for spellings in _SIZES.values() for spelling in spellings}
     found: dict[str, int] = {}
     for node in ast.walk(tree):
@@ -164,8 +171,15 @@ def _defaults(tree: ast.Module) -> dict[str, int]:
 
 def _last_integer(node: ast.expr) -> int | None:
     constants = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant)]
-    numbers = [str(c) for c in constants if not isinstance(c, bool) and re.fullmatch(r"[0-9]{1,9}", str(c))]
-    return int(numbers[-1]) if numbers else None
+    numbers = [n for c in constants if (n := _whole(c)) is not None]
+    return numbers[-1] if numbers else None
+
+
+def _whole(constant: object) -> int | None:
+    if isinstance(constant, str) and re.fullmatch(r"[0-9]{1,9}", constant):
+        return int(constant)
+    counts = isinstance(constant, int) and not isinstance(constant, bool) and 0 <= constant < 10**9
+    return constant if counts and isinstance(constant, int) else None
 
 
 def _last_line(text: str) -> str:

@@ -11,12 +11,13 @@ from pathlib import Path
 from recur.record.check.document import Document, read_document
 from recur.record.check.finding import Finding
 from recur.record.check.logs import Kind, Score, SeedLog, read_log
-from recur.record.check.read import Listing, Text, list_folder, read_text
+from recur.record.check.read import MAX_TEXT_BYTES, Listing, Text, list_folder, read_text
 
 JSON, README, SCRIPT, REQUIREMENTS = "submission.json", "README.md", "train_gpt.py", "requirements.txt"
 _IS_LOG = re.compile(r"\.log$|(?:^|/)train[^/]*seed[^/]*\.txt$")
 _IS_TEXT = re.compile(r"\.(?:md|jsonl?|log|txt|py|toml|cfg|ya?ml)$")
 _MAX_TEXTS = 200
+_MAX_TOTAL_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +81,23 @@ def read_submission(root: Path) -> Submission:
         InputError: ``root`` is not a folder.
     """
     listing = list_folder(root)
-    names = [name for name in listing.files if _IS_TEXT.search(name)][:_MAX_TEXTS]
+    names = _readable(listing)
     texts = {name: text for name in names if (text := read_text(listing, name)) is not None}
     source = texts.get(JSON)
     document = read_document(source) if source is not None else Document(name=JSON, data={})
     logs = tuple(read_log(texts[name]) for name in names if _IS_LOG.search(name))
     return Submission(listing=listing, texts=texts, document=document, logs=logs)
+
+
+def _readable(listing: Listing) -> list[str]:
+    """Names of the text files, those of a submission first, up to 200 files and 64 MiB together."""
+    first = (JSON, README, SCRIPT, REQUIREMENTS)
+    named = sorted((n for n in listing.files if _IS_TEXT.search(n)), key=lambda n: (n not in first, not _IS_LOG.search(n), n))
+    kept: list[str] = []
+    total = 0
+    for name in named[:_MAX_TEXTS]:
+        total += min(listing.files[name], MAX_TEXT_BYTES)
+        if total > _MAX_TOTAL_BYTES:
+            break
+        kept.append(name)
+    return kept

@@ -11,6 +11,7 @@ import base64
 import binascii
 import bz2
 import lzma
+import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +34,17 @@ class _Stuck(Exception):
     """The expression is not one of those that can be followed."""
 
 
+def parse_source(source: str) -> ast.Module:
+    """The syntax tree, without the warnings that a script's own text may deserve.
+
+    Raises:
+        SyntaxError, ValueError, RecursionError, MemoryError: it is no Python, or nested beyond reason.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(source)
+
+
 def unwrap(source: str) -> Unwrapped:
     """The innermost source that can be reached by syntax alone; the text itself where nothing is wrapped."""
     for layer in range(MAX_LAYERS):
@@ -45,7 +57,7 @@ def unwrap(source: str) -> Unwrapped:
 
 def _inner(source: str) -> str | None:
     try:
-        tree = ast.parse(source)
+        tree = parse_source(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     reader = _Reader(tree)

@@ -69,12 +69,12 @@ def test_1394_averages_rounded_scores_and_gives_mean_bytes() -> None:
     assert "1.08562480" in found["val_bpb_rounded"][0].message
 
 
-def test_1019_ends_after_the_clock_and_its_baseline_is_unknown_here() -> None:
+def test_1019_ends_after_the_clock_and_is_right_about_its_baseline() -> None:
     found = findings(1019)
     assert [f.level for f in found["train_clock"]] == [Level.WARNING] * 3
     assert all("above 600 s" in m for m in messages(found, "train_clock"))
-    assert "PR 549" in " ".join(messages(found, "unknown_line"))
-    assert not {"val_loss_not_mean", "artifact_bytes_mean_differs", "step_avg_ms_differs"} & set(found)
+    assert "#549 by 0.00464 BPB (Welch t = -11.83, df 3.31)" in found["better_than_base"][0].message
+    assert not {"comparison", "val_loss_not_mean", "artifact_bytes_mean_differs", "step_avg_ms_differs"} & set(found)
 
 
 @pytest.mark.parametrize("pr", [1019, 1334, 1394, 1421])

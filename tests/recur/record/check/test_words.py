@@ -30,7 +30,7 @@ def unsourced(folder: Path, text: str) -> list[str]:
     "text",
     [
         "val_bpb 1.08011068, or 1.0801, or 1.080",
-        "mean 1.08047668; to #1334 that is −0.00924 BPB",
+        "mean 1.08047668; to #1334 (1.08972 ± 0.00029) that is −0.00924 BPB",
         "trained in 590.042 s to step 5,042 of 5042",
         "tax 0.01800 from 1.09811068 to the score",
         f"{TOTAL:,} bytes, that is {TOTAL / 1e6:.6f} MB, {16_000_000 - TOTAL:,} below 16,000,000",
@@ -127,16 +127,24 @@ def test_a_worse_base_is_an_error_only_with_a_claim(tmp_path: Path, base: dict[s
     assert "#1334 by 0.00276 BPB (Welch t = 10.84, df 3.91)" in finding.message
 
 
-def test_a_readme_that_admits_it_makes_it_a_note(tmp_path: Path) -> None:
+def test_a_readme_that_says_it_makes_it_no_finding(tmp_path: Path) -> None:
     folder = clean_folder(tmp_path / "folder", WORSE)
     claim(folder, base_pr=1334)
+    assert "worse_than_base" in codes(folder)
     (folder / "README.md").write_text("This run is worse than PR 1334.\n")
-    assert [f.level for f in found(folder, "worse_than_base")] == [Level.NOTE]
+    assert "worse_than_base" not in codes(folder)
+
+
+def test_a_tie_with_the_base_is_neither_better_nor_worse(tmp_path: Path) -> None:
+    folder = clean_folder(tmp_path / "folder", {42: 1.09201068, 1337: 1.09286612, 2024: 1.09255323})
+    claim(folder, base_pr=1421)
+    (finding,) = found(folder, "tied_with_base")
+    assert finding.message.startswith("not distinguishable from its base: off #1421 by 0.0000")
 
 
 def test_a_base_named_only_in_the_readme_is_compared_too(tmp_path: Path) -> None:
     folder = clean_folder(tmp_path / "folder", WORSE)
-    (folder / "README.md").write_text("# Record\n\nThis builds on top of PR #1334.\n")
+    (folder / "README.md").write_text("# Record: slips\n\nThis builds on top of PR #1334.\n")
     (finding,) = found(folder, "claim")
     assert (finding.file, finding.line) == ("README.md", 1)
 
@@ -159,6 +167,6 @@ def test_a_score_on_another_text_is_compared_with_nothing_but_may_be_no_record(t
         path.write_text(path.read_text().replace("train_shards: 80", "val_bytes: 20000"))
     claim(folder, base_pr=1334)
     assert not {"claim", "worse_than_base", "better_than_base", "better_line_before"} & codes(folder)
-    claim(folder, name="Record run")
-    (finding,) = found(folder, "claim")
-    assert "20,000 bytes" in finding.message
+    claim(folder, name="Record: run")
+    (finding,) = found(folder, "wording")
+    assert finding.level is Level.ERROR and "cannot be compared" in finding.message
