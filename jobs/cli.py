@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from jobs import data, evaluate, record, seed
+from jobs import bundle, data, evaluate, record, seed
 from jobs.errors import run_app
 from recur.recipe import load_recipe, profile_names, recipe_to_json
 
@@ -18,6 +18,7 @@ app = typer.Typer(
 app.command()(record.record)
 app.command()(seed.seed)
 app.command()(evaluate.evaluate)
+app.command()(bundle.bundle)
 app.add_typer(data.app, name="data")
 
 

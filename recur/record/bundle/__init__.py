@@ -1,0 +1,44 @@
+"""The code as one file: a script generated from this package that trains, quantizes and evaluates one recipe.
+
+`bundle` gives the script's bytes, whose number is what a record counts as code, and the same program readable. What the
+script needs from pip is `requirements`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from recur.config import Recipe
+from recur.record.bundle.flatten import Style
+from recur.record.bundle.pack import pack
+from recur.record.bundle.program import program
+from recur.record.bundle.shrink import shrink
+
+__all__ = ["Bundle", "bundle", "with_code_bytes"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """One script: as it is shipped, and readable (it counts the shipped one's bytes, so both make the same artifact)."""
+
+    source: bytes
+    plain: str
+
+
+def bundle(recipe: Recipe) -> Bundle:
+    """The script of a recipe; equal recipes (but for their code bytes) give equal bytes."""
+    return _bundle(replace(recipe, artifact=replace(recipe.artifact, code_bytes=0)))
+
+
+@lru_cache(maxsize=4)
+def _bundle(recipe: Recipe) -> Bundle:
+    source = pack(shrink(program(recipe, Style(readable=False), None)).encode())
+    return Bundle(source=source, plain=program(recipe, Style(readable=True), len(source)))
+
+
+def with_code_bytes(recipe: Recipe) -> Recipe:
+    """The recipe with the size of its own script as code bytes, where ``artifact.code_bytes_source`` says so."""
+    if recipe.artifact.code_bytes_source != "bundle":
+        return recipe
+    return replace(recipe, artifact=replace(recipe.artifact, code_bytes=len(bundle(recipe).source)))
