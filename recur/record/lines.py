@@ -50,7 +50,7 @@ def event_line(kind: str, fields: Mapping[str, Any], steps: int) -> str | None:
     return None
 
 
-def score_line(stage: str, label: str, val_loss: float, val_bpb: float, eval_s: float) -> str:
+def score_line(stage: str, label: str, val_loss: float, val_bpb: float, eval_s: float | None) -> str:
     """The score of one stage.
 
     Args:
@@ -58,11 +58,12 @@ def score_line(stage: str, label: str, val_loss: float, val_bpb: float, eval_s: 
         label: one of `LABELS`.
         val_loss: nats per token.
         val_bpb: bits per byte.
-        eval_s: how long it took, seconds.
+        eval_s: how long it took, seconds; None where it was not clocked, then the line ends without it.
     """
     name = STAGES.get(stage, stage)
     name = name if stage == "trained" else f"final_{label.split('+')[0]}_{name}"
-    return f"{name} val_loss:{val_loss:.8f} val_bpb:{val_bpb:.8f} eval_time:{1000 * eval_s:.0f}ms"
+    took = "" if eval_s is None else f" eval_time:{1000 * eval_s:.0f}ms"
+    return f"{name} val_loss:{val_loss:.8f} val_bpb:{val_bpb:.8f}{took}"
 
 
 def size_lines(label: str, model_bytes: int, code_bytes: int) -> list[str]:
