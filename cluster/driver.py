@@ -21,7 +21,10 @@ from cluster.seats import Seat, resume_seats
 from cluster.storage import sole_driver
 from cluster.sweep import LOG_FILE, SweepLoop
 from cluster.telemetry import Display, Gauges, terminal_display, view
+from recur.errors import InputError
 from recur.record.beside import beside_table
+from recur.record.folder import About, unpublishable
+from recur.record.folder.publish import publish
 from recur.record.plots import read_histories, write_plots
 from recur.record.report import write_sweep
 from recur.record.result import State, SweepResult, summarise
@@ -103,7 +106,7 @@ def run_record(order: Order, root: Path) -> int:
         go_on = f"--resume {first.plan.sweep}" + (f" --beside {order.beside}" if second else "")
 
         def drive(prepared: Prepared, interrupt: Interrupt, go_on: str) -> Ended:
-            return _Drive(prepared, session, console, go_on).run(interrupt)
+            return _Drive(prepared, session, console, go_on, order.about).run(interrupt)
 
         return run_sweeps([first, second] if second else [first], drive, console, go_on)
     finally:
@@ -138,8 +141,8 @@ def run_sweeps(sweeps: Sequence[Prepared], drive: Drive, console: Console, go_on
 class _Drive:
     """One sweep on a joined cluster, from the first job to the table."""
 
-    def __init__(self, prepared: Prepared, session: ray_session.Session, console: Console, go_on: str) -> None:
-        self.prepared, self.plan, self.console, self.go_on = prepared, prepared.plan, console, go_on
+    def __init__(self, prepared: Prepared, session: ray_session.Session, console: Console, go_on: str, about: About) -> None:
+        self.prepared, self.plan, self.console, self.go_on, self.about = prepared, prepared.plan, console, go_on, about
         self.jobs = RayJobs(session.dashboard)
         self.displays: list[Display] = [Gauges(self.plan.sweep), terminal_display(console)]
         self.saved = 0
@@ -158,6 +161,8 @@ class _Drive:
         result = self._save(loop.seats)
         write_plots(self.plan.root, result, read_histories(self.plan.root, result))
         self._report(result, loop.seats)
+        if loop_complete(loop.seats):
+            self._publish(result)
         return Ended(code=exit_code(loop.seats), result=result, complete=loop_complete(loop.seats))
 
     def _on_tick(self, seats: Sequence[Seat]) -> None:
@@ -191,6 +196,15 @@ class _Drive:
             lines.append(f"go on with: {self.go_on}")
         for line in [*lines, f"results: {self.plan.root}"]:
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def _publish(self, result: SweepResult) -> None:
+        """The record folder, where there is something to publish; what keeps it from being written is told, the sweep stands."""
+        reason = unpublishable(result)
+        try:
+            line = f"no record folder: the sweep {reason}" if reason else f"record folder: {publish(self.plan.root, self.about)}"
+        except InputError as error:
+            line = f"no record folder: {error} (then: recur folder {self.plan.root})"
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def exit_code(seats: Sequence[Seat]) -> int:

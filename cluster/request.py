@@ -9,10 +9,11 @@ import json
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cluster.foresight import foresee
 from cluster.job_client import job_id
 from cluster.resources import Choice, alive_nodes, choose_profile, placement_note, seed_slots, with_world
 from cluster.seats import SweepPlan
@@ -24,6 +25,8 @@ from recur.data.dataset import Dataset, check_lengths, load_dataset
 from recur.errors import DataError, InputError, RecipeError, StorageError
 from recur.recipe import fingerprint, load_recipe, override, recipe_from_json, recipe_to_json
 from recur.record.atomic import read_json, write_json_atomic
+from recur.record.bundle import with_code_bytes
+from recur.record.folder import About
 from recur.seedspec import SWEEP_SPEC_FILE, SeedSpec
 
 AUTO = "auto"
@@ -50,6 +53,7 @@ class Order:
     resume: str | None = None
     sweep: str | None = None
     beside: str | None = None
+    about: About = field(default_factory=About)
 
     @property
     def all_overrides(self) -> tuple[str, ...]:
@@ -148,7 +152,7 @@ def prepare_sweep(checked: Checked, session: Session, say: Say) -> Prepared:
     """
     order, nodes = checked.order, alive_nodes()
     choice = choose_profile(nodes) if order.profile == AUTO else None
-    recipe = _recipe(checked, choice, say)
+    recipe = with_code_bytes(_recipe(checked, choice, say))
     slots = seed_slots(recipe.cluster, nodes)
     seeds = _seeds(checked)
     check_room(checked.out, recipe, len(seeds))
@@ -170,6 +174,7 @@ def prepare_sweep(checked: Checked, session: Session, say: Say) -> Prepared:
     identity = fingerprint(recipe, dataset.sha256)
     _settle(plan, identity, checked.stored)
     say(f"sweep {sweep}: {len(seeds)} seeds, {slots} at a time, results in {plan.root}")
+    say(foresee(checked.out, recipe, len(seeds)))
     return Prepared(plan=plan, fingerprint=identity, resuming=checked.stored is not None)
 
 
@@ -275,7 +280,7 @@ def alone(order: Order, say: Say) -> Alone:
     """
     checked = check_order(order)
     whole = load_recipe(named_profile(order.profile), order.all_overrides)
-    recipe = override(whole, with_world(whole, 1))
+    recipe = with_code_bytes(override(whole, with_world(whole, 1)))
     seed = _seeds(checked)[0]
     check_room(checked.out, recipe, 1)
     dataset = _dataset(checked, recipe, say)

@@ -1,4 +1,4 @@
-"""The one parser: `recur record|seed|data|evaluate|profiles ...` are the functions of the scripts in jobs/."""
+"""The one parser: `recur record|seed|data|evaluate|...` are the functions of the scripts in jobs/."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from jobs import bundle, data, evaluate, record, seed
+from jobs import bundle, check, compare, data, evaluate, folder, record, seed
 from jobs.errors import run_app
 from recur.recipe import load_recipe, profile_names, recipe_to_json
 
@@ -19,6 +19,9 @@ app.command()(record.record)
 app.command()(seed.seed)
 app.command()(evaluate.evaluate)
 app.command()(bundle.bundle)
+app.command()(folder.folder)
+app.command()(check.check)
+app.command()(compare.compare)
 app.add_typer(data.app, name="data")
 
 

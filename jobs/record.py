@@ -19,6 +19,7 @@ from cluster.driver import run_record
 from cluster.request import AUTO, Order
 from jobs.errors import run_app
 from recur.errors import InputError
+from recur.record.folder import UNNAMED, About
 
 ROOT = Path(__file__).resolve().parent.parent
 app = typer.Typer(add_completion=False)
@@ -36,6 +37,10 @@ def record(
     resume: Annotated[str | None, typer.Option(help="Go on with this interrupted sweep.")] = None,
     sweep: Annotated[str | None, typer.Option(help="Name of the sweep; default: profile and time.")] = None,
     beside: Annotated[str | None, typer.Option(help="Then run this profile too and compare: auto, NAME or FILE.toml.")] = None,
+    author: Annotated[str, typer.Option(help="Who submits, for the record folder.")] = UNNAMED,
+    github: Annotated[str, typer.Option(help="Account of who submits.")] = UNNAMED,
+    name: Annotated[str, typer.Option(help="Short name of the submission; default: its profile.")] = "",
+    baseline: Annotated[int | None, typer.Option(help="Pull request that the score is held against.")] = None,
 ) -> None:
     """Run a recipe for several seeds, one Ray job a seed, and report bits per byte and bytes."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
@@ -51,6 +56,7 @@ def record(
         resume=resume,
         sweep=sweep,
         beside=beside,
+        about=About(author=author, github_id=github, name=name, baseline_pr=baseline),
     )
     raise typer.Exit(run_record(order, ROOT))
 

@@ -67,4 +67,6 @@ def recounted_code_bytes(recipe: Recipe) -> int | None:
     """Size of the program that is shipped with the artifact, generated again; None where the recipe counts another one's."""
     if recipe.artifact.code_bytes_source != "bundle":
         return None
+    from recur.record.bundle import bundle  # the generator, which most processes that import this room never need
+
     return len(bundle(recipe).source)

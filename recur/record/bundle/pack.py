@@ -35,7 +35,7 @@ def _filter(lc: int, pb: int) -> dict[str, Any]:
 def _file(program: bytes, used: dict[str, Any]) -> bytes:
     data = lzma.compress(program, lzma.FORMAT_RAW, filters=[used])
     told = f"dict(id={used['id']},dict_size=1<<20,lc={used['lc']},lp=0,pb={used['pb']})"
-    head = f"#coding:latin1\nimport lzma\nexec(lzma.decompress('''".encode()
+    head = b"#coding:latin1\nimport lzma\nexec(lzma.decompress('''"
     return head + escaped(data) + f"'''.encode('latin1'),3,None,[{told}]))\n".encode()
 
 

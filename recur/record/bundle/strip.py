@@ -40,14 +40,14 @@ class _Annotations(ast.NodeTransformer):
     def __init__(self) -> None:
         self._fields: list[bool] = [False]
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:  # noqa: N802 - the visitor's naming
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         self._fields.append(is_dataclass(node))
         self.generic_visit(node)
         self._fields.pop()
         node.body = node.body or [ast.Pass()]
         return node
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         for argument in parameters(node):
             argument.annotation = None
         node.returns = None
@@ -57,7 +57,7 @@ class _Annotations(ast.NodeTransformer):
         node.body = node.body or [ast.Pass()]
         return node
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
         if "ClassVar" in ast.unparse(node.annotation):
             return None
         node.value = node.value and self.visit(node.value)
@@ -66,7 +66,7 @@ class _Annotations(ast.NodeTransformer):
             return node
         return ast.Assign([node.target], node.value) if node.value is not None else None
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         is_cast = isinstance(node.func, ast.Name) and node.func.id == "cast"
         return node.args[1] if is_cast else node
@@ -77,13 +77,13 @@ class _Strip(_Annotations):
         super().__init__()
         self._errors = errors
 
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:  # noqa: N802
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         return None if isinstance(node.value, ast.Constant) else self.generic_visit(node)
 
-    def visit_Assert(self, node: ast.Assert) -> None:  # noqa: N802
+    def visit_Assert(self, node: ast.Assert) -> None:
         return None
 
-    def visit_Raise(self, node: ast.Raise) -> Any:  # noqa: N802
+    def visit_Raise(self, node: ast.Raise) -> Any:
         node.cause = None
         call = node.exc
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in self._errors:
