@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from recur.evaluate.divergence import held_out_training_windows, windows_of
 from recur.model.build import build_model
 from recur.model.gpt import GPT
 from recur.pipeline import LocalBackend
+from recur.pipeline.refit import refit_recipe
 from recur.recipe import load_recipe
 from recur.seedspec import SPEC_FILE, SeedSpec, load_spec, save_spec
 from recur.train.checkpoint import SUMMARY_FILE, Trained, load_trained
@@ -96,8 +97,7 @@ def make_checkpoint(
         save_spec(attempt.path(SPEC_FILE), spec)
         LocalBackend().train(spec, attempt)
     trained, made_with = load_trained(attempt.folder), load_spec(attempt.path(SPEC_FILE)).recipe
-    if replace(made_with, quantize=recipe.quantize) != recipe:
-        raise SystemExit(f"{root} holds a checkpoint of another recipe: name another --work folder, or give its settings")
+    recipe = refit_recipe(made_with, recipe)
     seq_len = made_with.model.train_seq_len
     dataset = load_dataset(data.root)
     return Checkpoint(

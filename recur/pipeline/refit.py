@@ -24,6 +24,7 @@ from recur.pipeline.run import SeedRun
 from recur.pipeline.scoring import ARTIFACT_FILE
 from recur.pipeline.trained import trained_model
 from recur.record.attempt import AttemptDir, PhaseRecord
+from recur.record.bundle import with_code_bytes
 from recur.record.result import Phase, SeedResult
 from recur.seedspec import SPEC_FILE, SeedSpec, load_spec
 from recur.train.checkpoint import load_summary, load_trained, payloads, save_trained
@@ -69,7 +70,7 @@ def attempt_of(path: Path) -> SeedSpec:
 
 
 def refit_recipe(trained: Recipe, wanted: Recipe, *, recalibrated: bool = False) -> Recipe:
-    """``wanted``, which may differ from what was trained only in `CHANGEABLE`.
+    """``wanted`` with the size of its own script; it may differ from what was trained only in `CHANGEABLE`.
 
     Raises:
         RecipeError: it differs elsewhere, or in what calibration sums without being ``recalibrated``.
@@ -83,7 +84,7 @@ def refit_recipe(trained: Recipe, wanted: Recipe, *, recalibrated: bool = False)
         if before != after and not recalibrated:
             rule = f"is not what the attempt was calibrated with ({before})"
             raise RecipeError(f"--set quantize.{key}={after}", rule, "calibrate again: add --recalibrate 1 (or more shares)")
-    return wanted
+    return with_code_bytes(wanted)
 
 
 def refit(
