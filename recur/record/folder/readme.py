@@ -117,8 +117,8 @@ def _interval_line(figures: Figures) -> str:
 
 def _rules(source: FolderSource) -> Iterator[str]:
     yield (
-        "Checked by program from what the run left; n/a is not a pass. A source is a file of the attempt; "
-        f"its numbers are in {code(events_name(source.seeds[0].result.seed))} and its like."
+        "Checked by program from what the run left; n/a is not a pass. The records, clocks and intervals that are named as a "
+        f"source are in {code(events_name(source.seeds[0].result.seed))} and its like."
     )
     rows = [_gate_row(str(seed.result.seed), gate) for seed in source.seeds for gate in seed.gates]
     rows += [_gate_row("all", gate) for gate in source.gates]
@@ -126,8 +126,8 @@ def _rules(source: FolderSource) -> Iterator[str]:
 
 
 def _gate_row(seed: str, gate: Gate) -> list[str]:
-    cells = (seed, gate.name, gate.value, gate.limit, gate.verdict.value, gate.why)
-    return [*(plain(ABSENT if cell is None or cell == "" else cell) for cell in cells), code(gate.source)]
+    cells = (seed, gate.name, gate.value, gate.limit, gate.verdict.value, gate.why, gate.source)
+    return [plain(ABSENT if cell is None or cell == "" else cell) for cell in cells]
 
 
 def _beside(found: Beside) -> Iterator[str]:

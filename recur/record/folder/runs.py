@@ -18,8 +18,8 @@ from recur.record.codec import from_json
 from recur.record.report import JSON_NAME, read_sweep
 from recur.record.result import SeedResult, State, SweepResult
 from recur.record.rules.sweep import RunLine
+from recur.seedspec import SWEEP_SPEC_FILE
 
-SPEC_FILE = "sweep_spec.json"
 RESULT_FILE, ERROR_FILE, CANCEL_FILE = "result.json", "error.json", "cancelled"
 UNFINISHED = "UNFINISHED"
 
@@ -38,7 +38,7 @@ def read_spec(root: Path) -> dict[str, Any]:
     Raises:
         ArtifactError: there is none, or it is not one.
     """
-    path = root / SPEC_FILE
+    path = root / SWEEP_SPEC_FILE
     if not path.is_file():
         raise ArtifactError(str(path), "is missing", "give the folder of a sweep, <out>/<sweep>")
     found = read_json(path)
@@ -55,7 +55,7 @@ def list_runs(root: Path, result: SweepResult) -> tuple[Run, ...]:
         root: `<out>/<sweep>`, whose result says which of its attempts count.
         result: of that sweep.
     """
-    others = sorted(path.parent for path in root.parent.glob(f"*/{SPEC_FILE}") if path.parent != root)
+    others = sorted(path.parent for path in root.parent.glob(f"*/{SWEEP_SPEC_FILE}") if path.parent != root)
     same = [folder for folder in others if _fingerprint(folder) == result.fingerprint]
     found = [*_runs_of(root, result, shown=True)]
     for folder in same:
@@ -65,7 +65,7 @@ def list_runs(root: Path, result: SweepResult) -> tuple[Run, ...]:
 
 
 def _fingerprint(folder: Path) -> object:
-    told = read_json(folder / SPEC_FILE)
+    told = read_json(folder / SWEEP_SPEC_FILE)
     return told.get("fingerprint") if isinstance(told, dict) else None
 
 

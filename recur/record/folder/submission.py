@@ -6,16 +6,14 @@ out, so nothing in it is a guess; what the schema has no field for is under `pro
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # ships no types
 
 from recur.errors import InputError
+from recur.record.check.fields import submission_schema
 from recur.record.codec import to_json
 from recur.record.folder.about import About
 from recur.record.folder.baseline import Beside
@@ -65,7 +63,8 @@ def check_submission(document: Mapping[str, object]) -> None:
     Raises:
         InputError: the first place where it differs.
     """
-    for problem in sorted(_validator().iter_errors(document), key=lambda e: list(map(str, e.path))):
+    problems = Draft202012Validator(submission_schema()).iter_errors(document)
+    for problem in sorted(problems, key=lambda e: list(map(str, e.path))):
         where = ".".join(map(str, problem.path)) or "submission.json"
         raise InputError(f"{where}={str(problem.instance)[:80]!r}", f"is refused: {problem.message[:200]}", "correct the value")
 
@@ -239,9 +238,3 @@ def _common(values: Sequence[int | None]) -> int | None:
 def _significant(value: float | None) -> float | None:
     """Six significant digits: a p-value has no fixed places."""
     return None if value is None else float(f"{value:.6g}")
-
-
-@cache
-def _validator() -> Draft202012Validator:
-    text = files("recur.record").joinpath("submission.schema.json").read_text(encoding="utf-8")
-    return Draft202012Validator(json.loads(text))

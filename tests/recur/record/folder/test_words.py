@@ -11,6 +11,7 @@ from markdown_it import MarkdownIt
 
 from recur.data.dataset import Dataset
 from recur.errors import InputError
+from recur.record.check import Level, check_folder
 from recur.record.folder import About, gather
 from tests.recur.record.folder.kit import (
     ABOUT,
@@ -119,3 +120,9 @@ def test_an_author_that_nobody_gave_is_named_so(three: Path) -> None:
     told, readme = read(folder / "submission.json"), (folder / "README.md").read_text()
     assert (told["author"], told["github_id"]) == ("unnamed", "unnamed")
     assert "Author or account were not given" in readme
+
+
+def test_the_checker_finds_no_fault_in_our_own_folder(three: Path, tiny_dataset: Dataset, tmp_path: Path) -> None:
+    assert check_folder(written(gather(three), three)).findings == ()
+    timed = check_folder(written(fineweb(tiny_dataset, tmp_path / "timed"), tmp_path / "timed"))
+    assert {finding.level for finding in timed.findings} <= {Level.NOTE}

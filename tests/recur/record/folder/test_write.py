@@ -86,7 +86,7 @@ def full_disk(staging: Path, target: Path) -> None:
 
 def test_a_script_that_is_not_the_counted_one_is_refused(tiny_dataset: Dataset, three: Path) -> None:
     source = gather(three)
-    cfg = dataclasses.replace(source.recipe.artifact, code_bytes=len(SCRIPT) + 1, code_bytes_source="bundle")  # type: ignore[arg-type]
+    cfg = dataclasses.replace(source.recipe.artifact, code_bytes=len(SCRIPT) + 1, code_bytes_source="bundle")
     counted = dataclasses.replace(source, recipe=dataclasses.replace(source.recipe, artifact=cfg))
     with pytest.raises(ArtifactError, match="bytes that the run's cap counted"):
         written(counted, three)
