@@ -190,7 +190,7 @@ def _against(sub: Submission, base: _Named, verdict: Verdict) -> Iterator[Findin
         yield from _worse(sub, base, f"worse than {base.role} {told}")
     elif not _told(sub, base.pr):
         rule = verdict.policies[0]
-        said = f"better than {base.role} {told}; the README's rule: {'met' if rule.passed else 'not met'}, {rule.told}"
+        said = f"better than {base.role} {told}; the challenge's rule: {'met' if rule.passed else 'not met'}, {rule.told}"
         yield note("better_than_base", said, file=base.file, line=base.line)
 
 

@@ -6,8 +6,9 @@ missing custom, a `note` is a fact worth knowing. Notes and warnings alone leave
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -21,6 +22,7 @@ class Level(StrEnum):
 
 _ORDER = {level: i for i, level in enumerate(Level)}
 _MAX_TEXT = 400
+_MAX_OF_A_KIND = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +70,27 @@ class Report:
 
 
 def report(folder: str, findings: Iterable[Finding], smoke: dict[str, object] | None = None) -> Report:
-    """A report with the findings sorted by level, file, line and kind; equal findings are given once."""
-    unique = list(dict.fromkeys(findings))
-    unique.sort(key=lambda f: (_ORDER[f.level], f.file, f.line or 0, f.code, f.message))
-    return Report(folder=folder, findings=tuple(unique), smoke=smoke)
+    """A report with the findings sorted by level, file, line and kind.
+
+    Equal findings are given once; of one kind in one file the first 50 are given, and how many more there are.
+    """
+    unique = sorted(dict.fromkeys(findings), key=_sort_key)
+    kinds = Counter((f.level, f.code, f.file) for f in unique)
+    given: Counter[tuple[Level, str, str]] = Counter()
+    kept: list[Finding] = []
+    for f in unique:
+        kind = (f.level, f.code, f.file)
+        given[kind] += 1
+        if given[kind] <= _MAX_OF_A_KIND:
+            kept.append(f)
+        elif given[kind] == kinds[kind]:
+            more = f"{kinds[kind] - _MAX_OF_A_KIND} more findings of the kind {f.code}"
+            kept.append(replace(f, message=more, line=None))
+    return Report(folder=folder, findings=tuple(sorted(kept, key=_sort_key)), smoke=smoke)
+
+
+def _sort_key(f: Finding) -> tuple[int, str, int, str, str]:
+    return (_ORDER[f.level], f.file, f.line or 0, f.code, f.message)
 
 
 def error(code: str, message: str, remedy: str, *, file: str = ".", line: int | None = None) -> Finding:

@@ -55,7 +55,7 @@ def check_clocks(sub: Submission) -> Iterator[Finding]:
         if log.train_ms is not None:
             yield from _training(log, log.train_ms.value / 1000, log.train_ms.line)
         if log.generated_s is not None:
-            said = f"calibration text was generated in {log.generated_s.value:g} s beside the training clock; it reads no data"
+            said = f"the log says that calibration text was generated in {log.generated_s.value:g} s, beside the training clock"
             yield note("calibration_generated", said, file=log.file, line=log.generated_s.line)
         took = scored.score.eval_ms
         if took is not None and took.value > CLOCK_S * 1000:

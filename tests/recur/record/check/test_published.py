@@ -6,6 +6,7 @@ import pytest
 
 from recur.record.check import Finding, Level, check_folder
 from tests.recur.record.check.folders import GOLDEN
+from tests.recur.record.check.trust import PAGE, PULL_REQUESTS, block, blocks
 
 
 def findings(pr: int) -> dict[str, list[Finding]]:
@@ -83,3 +84,9 @@ def test_every_finding_has_a_place_and_a_remedy(pr: int) -> None:
     assert report.exit_code == 1
     assert all(f.file and f.message and f.remedy for f in report.findings)
     assert all(f.line is not None for f in report.findings if f.file != ".")
+
+
+def test_the_page_shows_what_the_checker_finds() -> None:
+    shown = blocks(PAGE.read_text(encoding="utf-8"))
+    assert tuple(shown) == PULL_REQUESTS
+    assert shown == {pr: block(pr) for pr in PULL_REQUESTS}

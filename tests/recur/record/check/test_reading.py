@@ -137,6 +137,13 @@ def test_text_of_a_folder_cannot_move_the_cursor() -> None:
     assert shown.message == "bad ?[2J text?and more" and shown.remedy == "do?" and shown.file == "a?b"
 
 
+def test_a_flood_of_one_kind_is_cut_and_counted(tmp_path: Path) -> None:
+    folder = clean_folder(tmp_path / "folder")
+    (folder / "README.md").write_text("".join(f"number 7.{i:06d}\n" for i in range(1, 400)))
+    flood = found(folder, "number_without_source")
+    assert len(flood) == 51 and any("more findings of the kind" in f.message for f in flood)
+
+
 def check_bytes(files: dict[str, bytes]) -> None:
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root)
