@@ -13,7 +13,8 @@ from recur.evaluate.probes.run import ProbeEffort, probe_modes
 from recur.pipeline.backend import default_device
 from recur.pipeline.scoring import EvalItem, dataset_of, scorer_of
 
-EFFORT = ProbeEffort()
+EFFORT: ProbeEffort | None = None
+"""None: the usual one of each mode."""
 
 
 def probe_item(item: EvalItem) -> tuple[ProbeReport, ...]:
