@@ -185,10 +185,6 @@ class EvalConfig:
     val_batch_tokens: Count = 65536
     """Tokens of one forward in plain mode; the reference's 524288 are spread over world size * accumulation = 8."""
     ttt: TTTConfig = field(default_factory=TTTConfig)
-    probe_flips: Count = 32
-    """Verification, per mode: how often the future is changed to see that the past does not move."""
-    probe_targets: Count = 16
-    """Verification, per mode: how many targets are scored at each position whose probabilities are summed."""
 
 
 @dataclass(frozen=True, kw_only=True)

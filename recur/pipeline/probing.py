@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from recur.data.dataset import validation_tokens
 from recur.evaluate.probes.report import ProbeReport
-from recur.evaluate.probes.run import ProbeEffort, probe_modes
+from recur.evaluate.probes.run import probe_modes
 from recur.pipeline.backend import default_device
 from recur.pipeline.scoring import EvalItem, dataset_of, scorer_of
 
@@ -30,5 +30,4 @@ def probe_item(item: EvalItem) -> tuple[ProbeReport, ...]:
         recipe.evaluate,
         device=device,
         precision=recipe.train.precision,
-        effort=ProbeEffort(cuts=recipe.evaluate.probe_flips, candidates=recipe.evaluate.probe_targets),
     )

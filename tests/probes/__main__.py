@@ -43,15 +43,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.probes", description=__doc__)
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--only", default="", help="lines whose name contains this")
     parser.add_argument("--lossy-model", type=Path)
     parser.add_argument("--sound-model", type=Path)
     parser.add_argument("--docs", type=Path)
     args = parser.parse_args(argv)
     if (args.lossy_model or args.sound_model) and not args.docs:
         parser.error("--lossy-model and --sound-model need --docs FILE.jsonl[.gz], the text to try them on")
+    chosen = [line for line in lines(args.lossy_model, args.sound_model, args.docs) if args.only in line.name]
+    if not chosen:
+        parser.error(f"--only {args.only!r} is in the name of no line")
     started, wrong = time.perf_counter(), 0
     with ProcessPoolExecutor(args.jobs, initializer=one_thread) as pool:
-        for line in lines(args.lossy_model, args.sound_model, args.docs):
+        for line in chosen:
             alarms = list(pool.map(partial(alarm, line), range(args.seeds)))
             missed = [seed for seed, raised in enumerate(alarms) if raised != line.planted]
             wrong += bool(missed)

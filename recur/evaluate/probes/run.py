@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from recur.components import component
 from recur.config import EvalConfig
 from recur.data.tokenizer import ByteTable
 from recur.errors import DataError
@@ -26,7 +27,7 @@ from recur.evaluate.probes.normalisation import probe_normalisation
 from recur.evaluate.probes.order import Order, probe_order
 from recur.evaluate.probes.report import ProbeReport, probe_report
 from recur.evaluate.probes.scoring import Claimed, Nats, Precision, Trace, Traced, measure_noise, spread
-from recur.evaluate.runner import evaluate_part
+from recur.evaluate.runner import MODES, evaluate_part
 from recur.evaluate.scoring import ScoredBatch, Scorer, autocast_bf16
 from recur.evaluate.windows import IntArray
 
@@ -50,6 +51,16 @@ class ProbeEffort:
     repeats: int = 3
     sum_positions: int = 3
     candidates: int = 16
+
+
+SCORING_EFFORT = ProbeEffort()
+TRAINING_EFFORT = ProbeEffort(cuts=12, repeats=2, sum_positions=2, candidates=6)
+"""For a mode that trains, whose scorings cost several times as much."""
+
+
+def usual_effort(mode: str) -> ProbeEffort:
+    """The effort of a mode, by whether it must run in one piece, as training does."""
+    return SCORING_EFFORT if component(MODES, mode).SHARDABLE else TRAINING_EFFORT
 
 
 class ModeScoring:
@@ -156,13 +167,14 @@ def probe_mode(
         model: the evaluated model; left as it was.
         tokens: the validation stream; its first windows are taken.
         cfg: the recipe's evaluation, see `probe_config` for what the probe changes.
+        effort: None = `usual_effort`.
         seed: of places and tokens; the same seed gives the same report.
 
     Raises:
         DataError: the stream holds no whole window.
         RecipeError: an unknown mode.
     """
-    effort = effort or ProbeEffort()
+    effort = effort or usual_effort(mode)
     stream = probe_stream(tokens, cfg.seq_len, effort.windows)
     scoring = ModeScoring(model, table, probe_config(cfg), mode, device=device, precision=precision)
     return probe_scoring(scoring, stream, len(table.base), name=mode, precision=precision, effort=effort, seed=seed)

@@ -1,10 +1,11 @@
 """What the probes judge, and how far two scores of the same thing may lie apart.
 
 A scoring takes a stream ``[n + 1]`` and gives the nats of its ``n`` targets, float64, position ``p`` for token ``p + 1``; NaN
-where a target is not scored. Two forwards of the same shapes give the same bits up to a changed token, on CPU and CUDA,
-in fp32 and in bf16: a sum over a row does not depend on the other rows, and a masked key adds an exact zero. So the
-tolerance is small; a scoring that does not repeat itself (another batch order every time, a backward with atomic adds)
-widens it by what was measured, up to a ceiling that depends on the precision.
+where a target is not scored. Two forwards of the same shapes give the same bits up to a changed token, in fp32 and in bf16:
+a sum over a row does not depend on the other rows, and a masked key adds an exact zero. On the CPU that is what the probes
+measure (a movement of exactly 0, in other batches too); CUDA was not measured. So the tolerance is small; a scoring that does
+not repeat itself (another kernel for another batch, a backward with atomic adds) widens it by what was measured, up to a
+ceiling that depends on the precision.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ Claimed = Callable[[IntArray, int], Nats]
 Precision = Literal["fp32", "bf16"]
 
 FLOOR_NATS = 1e-5
-"""Rounding of a float32 loss of up to 32 nats is 2e-6; some ten times the half of it."""
+"""Five times the last bit of a float32 loss of 16 to 32 nats, which is 2e-6."""
 NOISE_FACTOR = 4.0
 """The largest of many comparisons against the largest of a few repeats."""
 CEILING_NATS: dict[Precision, float] = {"fp32": 1e-3, "bf16": 0.25}
