@@ -120,6 +120,9 @@ def habits(source: str) -> list[str]:
         "def f() -> None:\n    def g():\n        return 1\n    return\n",
         "def f() -> int | None:\n    print(1)\n",
         "def f(a):\n    return [(x, y) for x, y in zip(a, a)]\n",
+        "def f(s, starts):\n    return [(s, i) for i in starts.tolist()]\n",
+        "def f(x):\n    if x is None:\n        init()\n    x.y()\n",
+        "def f(x):\n    global re\n    if re is None:\n        import re\n    re.y()\n",
     ],
 )
 def test_sound_functions_have_no_slip(source: str) -> None:
@@ -133,6 +136,10 @@ def test_sound_functions_have_no_slip(source: str) -> None:
         ("def f() -> int:\n    print(1)\n", "return_type"),
         ("def f() -> int:\n    return\n", "return_type"),
         ("def f() -> None:\n    return 1, 2\n", "return_type"),
+        (
+            "def f(ts, out):\n    for n, t in ts:\n        for i, e in zip(t.tolist(), t):\n            out.append((n, i, e))\n",
+            "entry_list",
+        ),
         ("def f(t):\n    return [(i, j) for i, j in t.nonzero().tolist()]\n", "entry_list"),
         ("def f(t, found):\n    for i in range(t.numel()):\n        found.append((t[i], i))\n", "entry_list"),
     ],
