@@ -16,8 +16,8 @@ from math import isfinite, log
 
 from recur.record.check.limits import CAP_BYTES
 from recur.record.check.logs import Kind
-from recur.record.check.read import Text
 from recur.record.check.submission import JSON, README, ScoredLog, Submission
+from recur.record.check.unwrap import unwrap
 from recur.record.known import KnownRecord, known_lines
 from recur.record.stats import Spread, spread
 from recur.record.stats.arm import arm_of_known
@@ -48,16 +48,17 @@ def sources(sub: Submission) -> list[float]:
     for ending in ((".json", ".log", ".txt"), (".py", ".toml"), (".jsonl",)):
         for name, text in sub.texts.items():
             if name.endswith(ending):
-                found.extend(islice(numbers_in(text), max(0, _MANY - len(found))))
+                plain = unwrap(text.text).source if name.endswith(".py") else text.text
+                found.extend(islice(numbers_in(plain), max(0, _MANY - len(found))))
     found += [float(size) for size in sub.listing.files.values()]
     for line in _mentioned(sub):
         found += _of_known(line)
     return found + _derived(sub) + _tests(sub) + [v / 1000 for v in _clocks(sub)]
 
 
-def numbers_in(text: Text) -> Iterator[float]:
+def numbers_in(text: str) -> Iterator[float]:
     """Every number in a text, without its sign."""
-    for match in _ANY.finditer(text.text):
+    for match in _ANY.finditer(text):
         yield float(match.group().replace(",", "").replace("_", ""))
 
 

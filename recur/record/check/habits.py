@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from recur.record.check.finding import Finding, note, warning
 
 _LEAVES = (ast.Return, ast.Raise, ast.Continue, ast.Break)
-_OVER_ENTRIES = {"nonzero", "numel", "tolist", "flatten", "where", "argwhere", "item", "shape", "unravel_index"}
+_PRINTING = {"print", "log", "debug", "info", "warning", "warn", "error", "write", "flush", "format", "str", "repr"}
+_OVER_ENTRIES = {"nonzero", "numel", "argwhere", "where", "unravel_index"}
+_PER_TENSOR = {"tolist", "flatten", "item", "shape"}
+"""What runs over a tensor's entries in a loop inside a loop over tensors; alone it may be a short list."""
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -36,7 +40,7 @@ def _falls_through(function: Function, file: str) -> Iterator[Finding]:
             name = _none_test(statement)
             if name is None or not isinstance(statement, ast.If) or statement.orelse:
                 continue
-            settled = any(isinstance(n, _LEAVES) or _assigns(n, name) or _exits(n) for s in statement.body for n in ast.walk(s))
+            settled = any(_settles(n, name) for s in statement.body for n in ast.walk(s))
             if not settled and (use := _first_use(body[i + 1 :], name)) is not None:
                 said = f"{function.name}(): where {name} is None it goes on and reads {name}.{use.attr} at line {use.lineno}"
                 yield warning("falls_through", said, "return in the first branch", file=file, line=statement.lineno)
@@ -54,15 +58,18 @@ def _none_test(statement: ast.stmt) -> str | None:
     return test.left.id if isinstance(against, ast.Constant) and against.value is None else None
 
 
-def _assigns(node: ast.AST, name: str) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == name
-
-
-def _exits(node: ast.AST) -> bool:
-    called = node.func if isinstance(node, ast.Call) else None
-    return (isinstance(called, ast.Name) and called.id in ("exit", "quit")) or (
-        isinstance(called, ast.Attribute) and called.attr in ("exit", "_exit", "abort")
-    )
+def _settles(node: ast.AST, name: str) -> bool:
+    """A way out, a new value for the name, or a call that may give it one: anything but printing."""
+    if isinstance(node, _LEAVES):
+        return True
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == name:
+        return True
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return name in [alias.asname or alias.name for alias in node.names]
+    if not isinstance(node, ast.Call):
+        return False
+    called = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id if isinstance(node.func, ast.Name) else ""
+    return called not in _PRINTING
 
 
 def _first_use(statements: list[ast.stmt], name: str) -> ast.Attribute | None:
@@ -114,15 +121,18 @@ def _is_stub(function: Function) -> bool:
 
 
 def _entry_lists(function: Function, file: str) -> Iterator[Finding]:
-    for loop in ast.walk(function):
-        if isinstance(loop, ast.For) and _over_entries(loop.iter):
-            for node in ast.walk(loop):
-                if _appends_tuple(node):
-                    yield _entry_list(function, file, getattr(node, "lineno", loop.lineno))
-                    return
-        listed = isinstance(loop, ast.ListComp) and isinstance(loop.elt, ast.Tuple)
-        if listed and isinstance(loop, ast.ListComp) and any(_over_entries(g.iter) for g in loop.generators):
-            yield _entry_list(function, file, loop.lineno)
+    """The first list of tuples that grows by the entries of a tensor, in a loop or as a comprehension."""
+    outer = [loop for loop in ast.walk(function) if isinstance(loop, ast.For)]
+    nested = {id(inner) for loop in outer for inner in ast.walk(loop) if inner is not loop}
+    for node in ast.walk(function):
+        iterated: list[ast.expr] = []
+        if isinstance(node, ast.For) and any(_appends_tuple(n) for n in ast.walk(node)):
+            iterated = [node.iter]
+        elif isinstance(node, ast.ListComp) and isinstance(node.elt, ast.Tuple):
+            iterated = [g.iter for g in node.generators]
+        words = _OVER_ENTRIES | _PER_TENSOR if id(node) in nested else _OVER_ENTRIES
+        if isinstance(node, ast.For | ast.ListComp) and any(_names_any(e, words) for e in iterated):
+            yield _entry_list(function, file, next((n.lineno for n in ast.walk(node) if _appends_tuple(n)), node.lineno))
             return
 
 
@@ -131,14 +141,13 @@ def _entry_list(function: Function, file: str, line: int) -> Finding:
     return note("entry_list", said, "select with tensors", file=file, line=line)
 
 
-def _over_entries(node: ast.expr) -> bool:
+def _names_any(node: ast.expr, words: set[str]) -> bool:
     return any(
-        (isinstance(n, ast.Attribute) and n.attr in _OVER_ENTRIES) or (isinstance(n, ast.Name) and n.id in _OVER_ENTRIES)
-        for n in ast.walk(node)
+        (isinstance(n, ast.Attribute) and n.attr in words) or (isinstance(n, ast.Name) and n.id in words) for n in ast.walk(node)
     )
 
 
-def _appends_tuple(node: ast.AST) -> bool:
+def _appends_tuple(node: ast.AST) -> TypeGuard[ast.Call]:
     return (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)

@@ -1,6 +1,7 @@
 """Numbers in the README that nothing in the folder carries.
 
-Looked at are numbers with three or more decimals and whole numbers from 1,000 on, outside code, links and dates. Each must
+Looked at are numbers with three or more decimals and whole numbers from 1,000 on, outside code, links and dates; multiples of
+128 up to a million are sizes of layers, tables and batches, years and the challenge's own limits are no results. Each must
 be, at the digits it is printed with, one that the folder carries (`recur.record.check.carried`). A number that is called a
 deviation must be one. Missing a wrong number is preferred to a false alarm.
 """
@@ -28,7 +29,6 @@ _DEVIATION = re.compile(
 )
 _OTHER_STAGE = re.compile(r"quant|\bema\b|trained|round.?trip|read back|steps|bytes|time", re.IGNORECASE)
 _MIN_DECIMALS, _MIN_INTEGER = 3, 1000
-_POWERS = {2**k for k in range(10, 21)}
 _YEARS = range(1990, 2101)
 _RULES = {16_000_000, 15_990_000, 16_777_216, 50_000}
 
@@ -60,7 +60,9 @@ def _unsourced(match: re.Match[str], carried: Carried) -> str | None:
     decimals, value = max(0, len(fraction) - 1), float(whole + fraction)
     if decimals < _MIN_DECIMALS and (decimals > 0 or value < _MIN_INTEGER):
         return None
-    if decimals == 0 and (int(value) in _POWERS | _RULES or int(value) in _YEARS):
+    whole_number = int(value)
+    is_size = whole_number % 128 == 0 and whole_number <= 2**20
+    if decimals == 0 and (is_size or whole_number in _RULES or whole_number in _YEARS):
         return None
     return None if carried.has(value, decimals) else match.group().strip()
 

@@ -7,6 +7,7 @@ is no text: each is a finding and is left alone. Nothing here raises for what th
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from recur.errors import InputError
 from recur.record.check.finding import Finding, error, warning
 
+_CODING = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 MAX_TEXT_BYTES = 16 * 1024 * 1024
 MAX_ENTRIES = 2000
 MAX_DEPTH = 4
@@ -144,10 +146,18 @@ def _bytes(path: Path) -> bytes:
 
 
 def _decoded(name: str, data: bytes) -> Text:
+    encoding = _declared(data) if name.endswith(".py") else "utf-8-sig"
     try:
-        return Text(name=name, text=data.decode("utf-8-sig"), size_bytes=len(data))
+        return Text(name=name, text=data.decode(encoding), size_bytes=len(data))
     except UnicodeDecodeError as e:
         line = data.count(b"\n", 0, e.start) + 1
         bad = error("not_utf8", f"byte {data[e.start]:#04x} is not UTF-8", "save the file as UTF-8", file=name, line=line)
         text = data.decode("utf-8-sig", errors="replace")
         return Text(name=name, text=text, size_bytes=len(data), findings=(bad,))
+
+
+def _declared(data: bytes) -> str:
+    """The encoding that a Python source names in its first two lines (PEP 263), of the two that are read: Latin-1, UTF-8."""
+    lines = [line.decode("latin-1") for line in data[:400].split(b"\n")[:2]]
+    named = next((m.group(1) for line in lines if (m := _CODING.match(line))), "")
+    return "latin-1" if named.lower().replace("_", "-") in ("latin1", "latin-1", "iso-8859-1", "iso8859-1", "l1") else "utf-8-sig"

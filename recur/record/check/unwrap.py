@@ -20,6 +20,7 @@ import brotli
 
 MAX_SOURCE_BYTES = 4 * 1024 * 1024
 MAX_LAYERS = 3
+MAX_DICTIONARY_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +110,8 @@ class _Reader:
             return self.value(node.args[0], depth + 1)
         if isinstance(node.func, ast.Attribute) and node.func.attr in ("decode", "encode") and len(node.args) <= 1:
             value = self.value(node.func.value, depth + 1)
-            return value.decode() if isinstance(value, bytes) else value.encode()
+            encoding = _encoding(node)
+            return value.decode(encoding) if isinstance(value, bytes) else value.encode(encoding)
         if name not in _DECODERS or not node.args:
             raise _Stuck
         raw = self.value(node.args[0], depth + 1)
@@ -136,15 +138,49 @@ def _lzma(data: bytes) -> bytes:
     return lzma.LZMADecompressor(memlimit=256 * 1024 * 1024).decompress(data, MAX_SOURCE_BYTES + 1)
 
 
+def _encoding(node: ast.Call) -> str:
+    name = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else "utf-8"
+    if name not in ("utf-8", "utf8", "ascii", "latin1", "latin-1", "iso-8859-1"):
+        raise _Stuck
+    return str(name)
+
+
 def _raw_lzma(node: ast.Call, data: bytes) -> bytes:
-    """`lzma.decompress(x, format=lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2}])`: one LZMA1 or LZMA2 filter."""
-    shown = ast.unparse(node.args[1]) if len(node.args) > 1 else ""
-    shown += " ".join(ast.unparse(k.value) for k in node.keywords)
-    if "FORMAT_RAW" not in shown:
+    """`lzma.decompress(x, format, memlimit, filters)` of raw LZMA1 or LZMA2, with the filter's numbers as they stand."""
+    named = {k.arg: k.value for k in node.keywords}
+    given = dict(zip(("data", "format", "memlimit", "filters"), node.args, strict=False)) | named
+    if "format" not in given or _integer(given["format"]) != lzma.FORMAT_RAW:
         return _lzma(data)
-    kind = lzma.FILTER_LZMA2 if "LZMA2" in shown else lzma.FILTER_LZMA1
-    filters = [{"id": kind, "dict_size": 64 * 1024 * 1024}]
-    return lzma.LZMADecompressor(format=lzma.FORMAT_RAW, filters=filters).decompress(data, MAX_SOURCE_BYTES + 1)
+    filters = given.get("filters")
+    if not isinstance(filters, ast.List | ast.Tuple) or len(filters.elts) != 1:
+        raise _Stuck
+    used = _filter(filters.elts[0])
+    if used.get("dict_size", 0) > MAX_DICTIONARY_BYTES:
+        raise _Stuck
+    return lzma.LZMADecompressor(format=lzma.FORMAT_RAW, filters=[used]).decompress(data, MAX_SOURCE_BYTES + 1)
+
+
+def _filter(node: ast.expr) -> dict[str, int]:
+    """`{"id": 1, ...}` or `dict(id=1, ...)`."""
+    if isinstance(node, ast.Dict):
+        pairs = zip(node.keys, node.values, strict=True)
+        return {str(k.value): _integer(v) for k, v in pairs if isinstance(k, ast.Constant)}
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
+        return {k.arg: _integer(k.value) for k in node.keywords if k.arg}
+    raise _Stuck
+
+
+def _integer(node: ast.expr) -> int:
+    """A whole number, `1<<20`, `9|lzma.PRESET_EXTREME`, or a constant of `lzma`."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, int):
+        return node.value
+    if isinstance(node, ast.Attribute) and isinstance(value := getattr(lzma, node.attr, None), int):
+        return value
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.LShift | ast.BitOr):
+        left, right = _integer(node.left), _integer(node.right)
+        if 0 <= left < 2**40 and 0 <= right < (40 if isinstance(node.op, ast.LShift) else 2**40):
+            return left << right if isinstance(node.op, ast.LShift) else left | right
+    raise _Stuck
 
 
 def _zlib(data: bytes, window: int = 15) -> bytes:

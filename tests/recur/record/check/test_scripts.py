@@ -60,6 +60,7 @@ def zipped(source: str) -> bytes:
 
 
 RAW = {"format": lzma.FORMAT_RAW, "filters": [{"id": lzma.FILTER_LZMA2, "preset": 9}]}
+LZMA1 = {"id": lzma.FILTER_LZMA1, "preset": 9, "dict_size": 1 << 20, "lc": 4, "lp": 0, "pb": 0}
 B85 = base64.b85encode
 WRAPPED = {
     "lzma": f"import lzma,base64\nexec(lzma.decompress(base64.b85decode({B85(lzma.compress(INNER.encode()))!r})))",
@@ -70,6 +71,9 @@ WRAPPED = {
     "compiled": f"import zlib,base64\nexec(compile(zlib.decompress(base64.b64decode({zipped(INNER)!r})),'x','exec'))",
     "raw lzma": f"import lzma,base64\nexec(lzma.decompress(base64.b85decode({B85(lzma.compress(INNER.encode(), **RAW))!r}),"
     "format=lzma.FORMAT_RAW,filters=[{'id':lzma.FILTER_LZMA2}]))",
+    "raw lzma in a Latin-1 string": "#coding:latin1\nimport lzma\nexec(lzma.decompress("
+    f"{lzma.compress(INNER.encode(), lzma.FORMAT_RAW, filters=[LZMA1]).decode('latin1')!r}.encode('latin1'),3,None,"
+    f"[dict(id={lzma.FILTER_LZMA1},dict_size=1<<20,lc=4,lp=0,pb=0)]))",
 }
 
 
@@ -102,6 +106,15 @@ def test_a_wrapped_script_is_read_inside_and_counted_as_shipped(tmp_path: Path) 
     assert "code_bytes" not in codes(folder)
 
 
+def test_a_latin_1_script_that_says_so_is_read_and_one_that_does_not_is_found(tmp_path: Path) -> None:
+    folder = clean_folder(tmp_path / "folder")
+    text = WRAPPED["raw lzma in a Latin-1 string"]
+    (folder / "train_gpt.py").write_bytes(text.encode("latin-1"))
+    assert "wrapped" in codes(folder) and "not_utf8" not in codes(folder)
+    (folder / "train_gpt.py").write_bytes("x = 'é'".encode("latin-1"))
+    assert [(f.file, f.line) for f in found(folder, "not_utf8")] == [("train_gpt.py", 1)]
+
+
 def habits(source: str) -> list[str]:
     return [f.code for f in check_habits(ast.parse(source), "x.py")]
 
@@ -120,6 +133,9 @@ def habits(source: str) -> list[str]:
         "def f() -> None:\n    def g():\n        return 1\n    return\n",
         "def f() -> int | None:\n    print(1)\n",
         "def f(a):\n    return [(x, y) for x, y in zip(a, a)]\n",
+        "def f(s, starts):\n    return [(s, i) for i in starts.tolist()]\n",
+        "def f(x):\n    if x is None:\n        init()\n    x.y()\n",
+        "def f(x):\n    global re\n    if re is None:\n        import re\n    re.y()\n",
     ],
 )
 def test_sound_functions_have_no_slip(source: str) -> None:
@@ -133,6 +149,10 @@ def test_sound_functions_have_no_slip(source: str) -> None:
         ("def f() -> int:\n    print(1)\n", "return_type"),
         ("def f() -> int:\n    return\n", "return_type"),
         ("def f() -> None:\n    return 1, 2\n", "return_type"),
+        (
+            "def f(ts, out):\n    for n, t in ts:\n        for i, e in zip(t.tolist(), t):\n            out.append((n, i, e))\n",
+            "entry_list",
+        ),
         ("def f(t):\n    return [(i, j) for i, j in t.nonzero().tolist()]\n", "entry_list"),
         ("def f(t, found):\n    for i in range(t.numel()):\n        found.append((t[i], i))\n", "entry_list"),
     ],

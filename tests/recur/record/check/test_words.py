@@ -36,7 +36,7 @@ def unsourced(folder: Path, text: str) -> list[str]:
         f"{TOTAL:,} bytes, that is {TOTAL / 1e6:.6f} MB, {16_000_000 - TOTAL:,} below 16,000,000",
         "`MATRIX_LR=0.0221` and\n\n```bash\nLR=0.0333 STEPS=7777 run\n```\n\n    indented 9.8765\n",
         "see https://example.org/1.2345/67890, [x](a/1.2345) and PR #4567, seeds 42, 1337 and 2024 on 2026-04-06",
-        "torch 2.9.1, fineweb10B_sp4096, SP4096, H100, CUDA 12.8, April 2026, 2048 tokens, 3 seeds, 99.9 %",
+        "torch 2.9.1, fineweb10B_sp4096, SP4096, H100, CUDA 12.8, April 2026, 2048 tokens, MLP 1536, 3 seeds, 99.9 %",
         "<!-- 1.2345 -->\n\n<img width=1234 src=x>",
     ],
 )
