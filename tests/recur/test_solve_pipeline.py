@@ -122,7 +122,7 @@ def test_a_cap_that_no_step_can_reach_makes_the_seed_invalid_with_the_smallest_s
     poor = replace(spec, out=tmp_path, recipe=with_cap(spec.recipe, cap_bytes))
     poor.attempt_dir.create().adopt(spec.attempt_dir, PHASES[:3])
     result = run_seed(poor, NoTraining())
-    found = re.match(r"(\d+) bytes", str(result.error))
+    found = re.match(r"gate 'total bytes': (\d+) bytes", str(result.error))
     assert result.state is State.INVALID
     assert reason in str(result.error) and f"ends at {cap_bytes - 1} bytes" in str(result.error)
     assert found is not None and int(found[1]) >= cap_bytes

@@ -8,7 +8,6 @@ feature that a pattern finds says nothing about a run: the logs decide whether i
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -19,7 +18,6 @@ from recur.record.check.unwrap import parse_source, unwrap
 
 MAX_SOURCE_CHARS = 4_000_000
 _NETWORK = {"socket", "urllib", "requests", "http", "huggingface_hub", "aiohttp", "httpx", "ftplib", "paramiko"}
-_ARTIFACT = re.compile(r"seed[_-]?([0-9]{1,18})[^/]*\.(?:ptz|bin|br|xz|lzma|pt)$")
 _FEATURES = {"ttt": "TTT", "slot": "SLOT", "ngram": "n-gram"}
 
 
@@ -135,11 +133,11 @@ def _bytes(sub: Submission) -> Iterator[Finding]:
 
 def check_artifacts(sub: Submission) -> Iterator[Finding]:
     """A shipped artifact, `...seed<N>....ptz` or the like, has the bytes that its seed's log gives the model."""
-    for name, size in sub.listing.files.items():
-        match = _ARTIFACT.search(name)
-        for scored in sub.scored if match else ():
+    for name, seed in sub.artifacts.items():
+        size = sub.listing.files[name]
+        for scored in sub.scored:
             logged = scored.log.model_bytes
-            if match and int(match.group(1)) == scored.seed and logged is not None and logged.value != size:
+            if seed == scored.seed and logged is not None and logged.value != size:
                 said = f"has {size} bytes; the log says {logged.value:.0f} at {scored.log.file}:{logged.line}"
                 yield error("artifact_bytes", said, "ship the artifact that was scored", file=name)
 

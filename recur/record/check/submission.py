@@ -16,6 +16,7 @@ from recur.record.check.read import MAX_TEXT_BYTES, Listing, Text, list_folder, 
 JSON, README, SCRIPT, REQUIREMENTS = "submission.json", "README.md", "train_gpt.py", "requirements.txt"
 _IS_LOG = re.compile(r"\.log$|(?:^|/)train[^/]*seed[^/]*\.txt$")
 _IS_TEXT = re.compile(r"\.(?:md|jsonl?|log|txt|py|toml|cfg|ya?ml)$")
+_IS_ARTIFACT = re.compile(r"seed[_-]?([0-9]{1,18})[^/]*\.(?:ptz|bin|br|xz|lzma|pt)$")
 _MAX_TEXTS = 200
 _MAX_TOTAL_BYTES = 64 * 1024 * 1024
 
@@ -48,6 +49,12 @@ class Submission:
             if score is not None and log.seed_number is not None:
                 found[log.seed_number] = ScoredLog(seed=log.seed_number, log=log, score=score)
         return tuple(found[seed] for seed in sorted(found))
+
+    @cached_property
+    def artifacts(self) -> dict[str, int]:
+        """Shipped artifacts, `...seed<N>....ptz` or the like: the seed of each file."""
+        found = {name: _IS_ARTIFACT.search(name) for name in self.listing.files}
+        return {name: int(match.group(1)) for name, match in found.items() if match}
 
     def reading_findings(self) -> Iterator[Finding]:
         """What was odd about reading the folder itself."""

@@ -121,6 +121,15 @@ def test_the_cap_binds_each_seed(clean: Path, total: int, code: str | None) -> N
     assert {"over_cap", "near_cap"} & codes(clean) == ({code} if code else set())
 
 
+def test_a_total_close_to_the_cap_needs_no_warning_where_the_artifact_is_there_to_be_counted(clean: Path) -> None:
+    script = (clean / "train_gpt.py").stat().st_size
+    (clean / "train_seed42.log").write_text(log_text(42, 1.08011068, script, 15_995_000 - script))
+    assert "near_cap" in codes(clean)
+    with (clean / "artifact_seed42.ptz").open("wb") as file:
+        file.truncate(15_995_000 - script)
+    assert not {"near_cap", "over_cap", "artifact_bytes"} & codes(clean)
+
+
 @pytest.mark.parametrize(("train_ms", "level"), [(590_200, None), (590_201, Level.WARNING), (591_201, Level.ERROR)])
 def test_training_and_calibration_share_the_clock(clean: Path, train_ms: int, level: Level | None) -> None:
     path = clean / "train_seed42.log"
