@@ -2,6 +2,8 @@
 #   make record                    the main job: three seeds, table, plots; without GPUs on embedded text, with the faithful
 #                                  profile of that size beside ours
 #   make test                      all tests
+#   make test-probes               planted violations and honest evaluations, 100 seeds each (long)
+#   make test-record-folder        the shipped script in an environment with only its requirements.txt (long)
 #   TORCH_INDEX=URL make setup     take torch from another index, e.g. https://download.pytorch.org/whl/cpu
 PYTHON ?= python3
 VENV := .venv
@@ -11,8 +13,9 @@ TORCH_SPEC := $(shell grep -E '^torch==' constraints.txt)
 TWO_PROCESSES := -n 2 --dist loadgroup --no-loadscope-reorder
 ARGS ?=
 REF ?= tests/golden
+SEEDS ?= 100
 
-.PHONY: setup record test check format conformance clean
+.PHONY: setup record test test-probes test-record-folder check format conformance clean
 
 setup: $(VENV)/.ready
 
@@ -28,6 +31,12 @@ record: setup
 
 test: setup
 	RAY_AUTH_MODE=disabled RAY_USAGE_STATS_ENABLED=0 OMP_NUM_THREADS=1 $(PY) -m pytest $(TWO_PROCESSES) $(ARGS)
+
+test-probes: setup
+	OMP_NUM_THREADS=1 $(PY) -m tests.probes --seeds $(SEEDS) $(ARGS)
+
+test-record-folder: setup
+	OMP_NUM_THREADS=1 $(PY) -m pytest tests/record_folder $(ARGS)
 
 check: setup
 	$(VENV)/bin/ruff format --check .
