@@ -16,10 +16,10 @@ RECOMPILE_LIMIT = 64
 
 def configure_compile() -> None:
     """Allow one graph per depth and shape without falling back to eager."""
-    import torch._dynamo  # over a second of imports, which processes that never compile do without
+    from torch._dynamo import config  # over a second of imports, which processes that never compile do without
 
-    torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
-    torch._dynamo.config.fail_on_recompile_limit_hit = True
+    config.recompile_limit = RECOMPILE_LIMIT
+    config.fail_on_recompile_limit_hit = True
 
 
 def compiled(function: Callable[..., Tensor], *, enabled: bool) -> Callable[..., Tensor]:

@@ -33,8 +33,8 @@ def bundle(recipe: Recipe) -> Bundle:
 
 @lru_cache(maxsize=4)
 def _bundle(recipe: Recipe) -> Bundle:
-    source = pack(shrink(program(recipe, Style(readable=False), None)).encode())
-    return Bundle(source=source, plain=program(recipe, Style(readable=True), len(source)))
+    source = pack(shrink(program(recipe, Style(readable=False, fit=recipe.artifact.fit), None)).encode())
+    return Bundle(source=source, plain=program(recipe, Style(readable=True, fit=recipe.artifact.fit), len(source)))
 
 
 def with_code_bytes(recipe: Recipe) -> Recipe:

@@ -29,13 +29,33 @@ SHORT_ERRORS = {
 }
 """Where errors keep their first argument alone."""
 ERRORS = "recur.errors"
+REFUSED = {
+    "solve": {
+        Definition("recur.artifact.reference", "read_container"): (
+            "def read_container(blob, *, compressor, max_bytes):\n"
+            "    '''Not in this program.'''\n"
+            "    raise ArtifactError('artifact', 'is no container of ours', 'read it with the program that wrote it')\n"
+        ),
+        Definition("recur.quantize.plan", "_quantize"): "def _quantize(job, W, hessian, cfg):\n    raise AssertionError\n",
+    },
+    "prune": {
+        Definition("recur.artifact.container", "read_container"): (
+            "def read_container(blob, *, max_bytes):\n"
+            "    '''Not in this program.'''\n"
+            "    raise ArtifactError('artifact', 'is no container of this recipe', 'read it with the program that wrote it')\n"
+        ),
+        Definition("recur.artifact.decode", "_grid"): "def _grid(*parts):\n    raise AssertionError\n",
+    },
+}
+"""What a program of a way of fitting never comes to: the other container, and codes of the other kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """How much is left of the source: ``readable`` keeps documentation and the wording of errors."""
+    """How much is left of the source: ``readable`` keeps documentation and the wording of errors; ``fit`` is the recipe's."""
 
     readable: bool
+    fit: str
 
 
 def flatten(entries: Sequence[Definition], chosen: Mapping[str, Sequence[str]], style: Style) -> ast.Module:
@@ -49,7 +69,7 @@ def flatten(entries: Sequence[Definition], chosen: Mapping[str, Sequence[str]], 
     Returns:
         A module without any effect but its definitions.
     """
-    overrides = OVERRIDES if style.readable else OVERRIDES | SHORT_ERRORS
+    overrides = OVERRIDES | REFUSED[style.fit] | ({} if style.readable else SHORT_ERRORS)
     modules = Modules(lambda module, statement: _prepared(module, statement, style), overrides)
     reach = Reach(modules, lambda text: _parts(modules, chosen, text))
     for entry in entries:

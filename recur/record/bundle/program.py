@@ -13,7 +13,7 @@ from recur.config import Recipe
 from recur.record.bundle.flatten import Style, flatten
 from recur.record.bundle.modules import Definition
 
-ENTRY = Definition("recur.single", "main")
+ENTRY = Definition("recur.single.program", "main")
 CONFIGS = tuple(
     Definition(Recipe.__module__, name)
     for name, kind in vars(config).items()
@@ -31,6 +31,7 @@ def components(recipe: Recipe) -> dict[str, Sequence[str]]:
         "recur.quantize.rules": (recipe.quantize.scale_rule,),
         "recur.evaluate.modes": tuple(dict.fromkeys(("plain", *recipe.evaluate.modes))),
         CODERS_PACKAGE: CODERS,
+        "recur.single.fits": (recipe.artifact.fit,),
     }
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+
 import python_minifier
+
+from recur.record.bundle.rename import rename
 
 
 def shrink(source: str) -> str:
     """The program with short names for everything that is not seen from outside."""
-    small: str = python_minifier.minify(source, rename_globals=True, hoist_literals=False, remove_asserts=True)
+    renamed = ast.unparse(rename(ast.parse(source)))
+    small: str = python_minifier.minify(renamed, rename_globals=False, rename_locals=False, hoist_literals=False)
     return small

@@ -1,4 +1,4 @@
-"""One seed in one program, without Ray, attempts or records: what the one-file script (`recur.record.bundle`) is made of.
+"""The program of one seed, from its command line to its last line.
 
 The same functions as the package's pipeline in the same order (train, quantize and fit, write, read back, evaluate), with
 what lies between the phases kept in memory. Started by hand or by torchrun: every process is a rank, rank 0 quantizes
@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import torch
 import torch.distributed as dist
 
-from recur.artifact.reference import write_container
+from recur.components import component
 from recur.config import Recipe
 from recur.data.dataset import Dataset, load_dataset, validation_tokens
 from recur.errors import InputError, RecurError
@@ -29,20 +29,13 @@ from recur.evaluate.compiled import CompiledScorer
 from recur.evaluate.runner import evaluate_part, part_count
 from recur.evaluate.scoring import Scorer
 from recur.model.backend import choose_backend, use_backend
-from recur.pipeline.filling import Pieces, Search, code_item
-from recur.pipeline.gridded import assembled, grid_weights, passed_through, prepared, rounded
-from recur.pipeline.quantizing import quantize_item, quantize_items
 from recur.pipeline.trained import ema_model
-from recur.quantize.fitting.prune import fit
-from recur.quantize.grid import estimate
-from recur.quantize.plan import assemble
-from recur.quantize.tensors import QuantizedModel
 from recur.record.lines import HEADER, LABELS, event_line, hyperparameters, score_line, size_lines
-from recur.train.checkpoint import Trained
 from recur.train.ranks import Ranks
 from recur.train.run import train_seed
 from recur.train.world import at_world
 
+FITS = "recur.single.fits"
 ARTIFACT_FILE = "artifact.ptz"
 WAIT = timedelta(hours=4)
 """How long ranks wait for one that quantizes or adapts alone."""
@@ -147,37 +140,9 @@ class Program:
         model = ema_model(trained.ema, self.recipe, self.device, recurrence=self.recurrence)
         self._score("trained", "plain", CompiledScorer(model) if self._compiles else model)
         if self.ranks.is_main:
-            pruned = self.recipe.artifact.fit == "prune"
-            self.artifact.write_bytes(self._pruned(trained) if pruned else self._solved(trained))
+            made: bytes = component(FITS, self.recipe.artifact.fit).container(trained, self.recipe, self.event)
+            self.artifact.write_bytes(made)
         self._wait()
-
-    def _pruned(self, trained: Trained) -> bytes:
-        items = quantize_items(trained, self.recipe.quantize)
-        model = assemble(quantize_item(item) for item in (*items.fanned, *items.trivial))
-        return fit(model, self.recipe.artifact, write_container).blob
-
-    def _solved(self, trained: Trained) -> bytes:
-        cfg = self.recipe.quantize
-        ready = {w.job.parameter: prepared(w.job, w.weight, w.known, cfg) for w in grid_weights(trained, self.recipe)}
-        results = passed_through(trained.ema, ready, cfg)
-        passed = {key: tensor for result in results for key, tensor in result.entries.items()}
-        meta = {result.job.parameter: result.meta for result in results}
-
-        def at(log2_multiplier: float, trial: int) -> QuantizedModel:
-            weights = [rounded(name, one, log2_multiplier, cfg.block_columns) for name, one in ready.items()]
-            return assembled(list(trained.ema), weights, passed, meta)
-
-        search = Search(
-            self.recipe.artifact,
-            Pieces(
-                spread=estimate.total(one.spread for one in ready.values()),
-                passed=assembled(list(meta), (), passed, meta),
-                rounded=at,
-                coded=lambda items, trial: [code_item(item) for item in items],
-                say=self.event,
-            ),
-        )
-        return search.blobs[search.run().best.log2_multiplier]
 
     @property
     def _compiles(self) -> bool:

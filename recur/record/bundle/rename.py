@@ -1,0 +1,269 @@
+"""Short names for a flat program: one for every name of ours, the same wherever it is used.
+
+Two kinds. Shared names (definitions, methods, fields, and parameters that some call gives by keyword) are renamed alike in
+the whole program. Local names are small letters in the order of their appearance in a function, so that functions look alike.
+Left alone: what libraries know (`LIBRARY`, and keywords of calls to them), attributes of torch modules (keys of a state
+dict), fields that are shown or filled by name, and every word that stands in a string.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import keyword
+import re
+from collections import Counter
+from collections.abc import Iterator
+from string import ascii_letters, ascii_lowercase, ascii_uppercase, digits
+
+from recur.record.bundle.library import LIBRARY
+from recur.record.bundle.scopes import local_names, parameters
+from recur.record.bundle.strip import is_dataclass
+
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_PASSING = ("replace", "partial", "SimpleNamespace")
+"""Library functions whose keywords are names of ours."""
+_FIXED = frozenset(dir(builtins)) | set(keyword.kwlist) | {"__file__", "_"}
+
+
+def rename(tree: ast.Module) -> ast.Module:
+    """The program with short names, in place."""
+    program = _Program(tree)
+    for statement in tree.body:
+        for unit in _units(statement):
+            name = getattr(unit, "name", None)
+            _Renamer(_letters(unit, program.given), {}, {}).visit(unit)
+            if isinstance(unit, ast.FunctionDef):
+                unit.name = str(name)  # it belongs to the scope around
+    return ast.fix_missing_locations(program.renamer().visit(tree))
+
+
+class _Program:
+    """Which names of a program are ours, and which must stay."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.tree, self.nodes = tree, list(ast.walk(tree))
+        functions = [n for n in self.nodes if isinstance(n, ast.FunctionDef)]
+        self.classes = [n for n in self.nodes if isinstance(n, ast.ClassDef)]
+        self.tops = {name for statement in tree.body for name in top_names(statement)}
+        self.imports = _imported(tree)
+        self.methods = {s.name for c in self.classes for s in c.body if isinstance(s, ast.FunctionDef)}
+        ours, self.kept = self._keywords()
+        self.given = (ours | self.kept) & {a.arg for f in functions for a in parameters(f)}
+        words = (_WORD.findall(n.value) for n in self.nodes if isinstance(n, ast.Constant) and isinstance(n.value, str))
+        self.kept |= {word for found in words for word in found} | LIBRARY | _FIXED
+
+    def _keywords(self) -> tuple[set[str], set[str]]:
+        """Keywords of calls to ours and of calls to libraries."""
+        ours: set[str] = set()
+        theirs: set[str] = set()
+        for node in self.nodes:
+            if isinstance(node, ast.Call):
+                words = {k.arg for k in node.keywords if k.arg}
+                (ours if self._is_ours(node.func) else theirs).update(words)
+        return ours, theirs
+
+    def _is_ours(self, function: ast.expr) -> bool:
+        if isinstance(function, ast.Name):
+            return function.id in _PASSING or not (function.id in self.imports or function.id in dir(builtins))
+        return isinstance(function, ast.Attribute) and function.attr not in LIBRARY and (
+            function.attr in self.methods or function.attr in self.tops or function.attr in self._parts
+        )
+
+    @property
+    def _parts(self) -> set[str]:
+        """Names of the parts of components."""
+        made = [n for n in self.nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "SimpleNamespace"]
+        return {k.arg for n in made for k in n.keywords if k.arg}
+
+    def renamer(self) -> _Renamer:
+        """What gives the shared names, shorter ones to those that are used more."""
+        attributes, keywords = self.methods | self._parts, self.given | self._parts
+        for node in self.classes:
+            fields, stored = class_fields(node), stored_attributes(node)
+            self.kept |= fields if self._is_filled(node) else set()
+            self.kept |= stored if _is_torch_module(node) else set()
+            attributes |= fields | stored | {name for s in node.body if isinstance(s, ast.Assign) for name in top_names(s)}
+            keywords |= fields
+        attributes, keywords = _renamed(attributes - self.kept), _renamed(keywords - self.kept)
+        variables = _renamed((self.tops | self.imports) - _FIXED) | keywords
+        counts = Counter(name for node in self.nodes for name in identifiers(node))
+        wanted = attributes | keywords | variables
+        ordered = sorted(wanted, key=lambda name: (-counts[name], name))
+        taken = {*counts} | self.kept
+        new = dict(zip(ordered, (name for name in _short_names() if name not in taken), strict=False))
+        variable, attribute, word = ({name: new[name] for name in some} for some in (variables, attributes, keywords))
+        return _Renamer(variable, attribute, word)
+
+    def _is_filled(self, node: ast.ClassDef) -> bool:
+        """Whether a dataclass is made from, or shown as, a mapping by the names of its fields."""
+        filled = any(
+            isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == node.name and any(k.arg is None for k in n.keywords)
+            for n in self.nodes
+        )
+        return filled or node.name.endswith("Config") or node.name == "Recipe"
+
+
+def _units(statement: ast.stmt) -> Iterator[ast.stmt]:
+    """Functions, methods and other statements whose local names are renamed together."""
+    if isinstance(statement, ast.ClassDef):
+        for inner in statement.body:
+            yield from _units(inner)
+    else:
+        yield statement
+
+
+def _letters(unit: ast.AST, given: set[str]) -> dict[str, str]:
+    """New names of the local names of a unit, in the order of their appearance."""
+    own: set[str] = set()
+    for node in ast.walk(unit):
+        if isinstance(node, ast.FunctionDef | ast.Lambda):
+            own |= local_names(node) - {a.asname or a.name.split(".")[0] for a in _inner_imports(node)}
+        elif isinstance(node, ast.comprehension):
+            own |= {n.id for n in ast.walk(node.target) if isinstance(n, ast.Name)}
+    by_keyword = {a.arg for f in ast.walk(unit) if isinstance(f, ast.FunctionDef) for a in parameters(f)} & given
+    order: dict[str, None] = {}
+    for name in _in_order(unit):
+        if name in own - by_keyword and not name.startswith("__"):
+            order.setdefault(name)
+    return dict(zip(order, _local_names(), strict=False))
+
+
+def _in_order(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Name):
+        yield node.id
+    elif isinstance(node, ast.arg):
+        yield node.arg
+    elif isinstance(node, ast.ExceptHandler) and node.name:
+        yield node.name
+    elif isinstance(node, ast.FunctionDef):
+        yield node.name
+    for child in ast.iter_child_nodes(node):
+        yield from _in_order(child)
+
+
+class _Renamer(ast.NodeTransformer):
+    """Apply new names, which differ by where a name stands.
+
+    Args:
+        variables: of variables, functions, classes, parameters and imports.
+        attributes: of attributes, methods and what else a class body defines.
+        keywords: of keywords in calls.
+    """
+
+    def __init__(self, variables: dict[str, str], attributes: dict[str, str], keywords: dict[str, str]) -> None:
+        self._by_field = {
+            (ast.Name, "id"): variables,
+            (ast.arg, "arg"): variables,
+            (ast.ExceptHandler, "name"): variables,
+            (ast.Nonlocal, "names"): variables,
+            (ast.Global, "names"): variables,
+            (ast.FunctionDef, "name"): variables,
+            (ast.ClassDef, "name"): variables,
+            (ast.alias, "asname"): variables,
+            (ast.Attribute, "attr"): attributes,
+            (ast.keyword, "arg"): keywords,
+        }
+        self._variables, self._attributes = variables, attributes
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        """Rename in any node."""
+        if isinstance(node, ast.alias) and not node.asname and node.name in self._variables:
+            node.asname = node.name
+        for field in node._fields:
+            names = self._by_field.get((type(node), field))
+            value = getattr(node, field)
+            if names and isinstance(value, list):
+                setattr(node, field, [names.get(name, name) for name in value])
+            elif names:
+                setattr(node, field, names.get(value, value))
+        return super().generic_visit(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:  # noqa: N802 - the visitor's naming
+        """A class body's own names are attributes."""
+        node.name = self._variables.get(node.name, node.name)
+        node.bases, node.keywords = [self.visit(b) for b in node.bases], [self.visit(k) for k in node.keywords]
+        node.decorator_list = [self.visit(d) for d in node.decorator_list]
+        for statement in node.body:
+            if isinstance(statement, ast.FunctionDef):
+                name = self._attributes.get(statement.name, statement.name)
+                self.generic_visit(statement)
+                statement.name = name
+                continue
+            targets = [statement.target] if isinstance(statement, ast.AnnAssign) else getattr(statement, "targets", [])
+            names = [n for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)]
+            own = [self._attributes.get(n.id, n.id) for n in names]
+            self.visit(statement)
+            for name_node, new in zip(names, own, strict=True):
+                name_node.id = new
+        return node
+
+
+_FIELDS: dict[type, tuple[str, ...]] = {
+    ast.Name: ("id",),
+    ast.arg: ("arg",),
+    ast.Attribute: ("attr",),
+    ast.keyword: ("arg",),
+    ast.FunctionDef: ("name",),
+    ast.ClassDef: ("name",),
+}
+
+
+def _renamed(names: set[str]) -> set[str]:
+    """Those that are not special."""
+    return {name for name in names if not (name.startswith("__") and name.endswith("__"))}
+
+
+def identifiers(node: ast.AST) -> Iterator[str]:
+    """Names in one node itself."""
+    for field in _FIELDS.get(type(node), ()):
+        value = getattr(node, field)
+        yield from value if isinstance(value, list) else [value] if value else []
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    """Names that top-level imports bind and that can be renamed by ``as``."""
+    aliases = [a for s in tree.body if isinstance(s, ast.Import | ast.ImportFrom) for a in s.names]
+    dotted = {a.name.split(".")[0] for a in aliases if "." in a.name and not a.asname}
+    local = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) for a in _inner_imports(n)}
+    return {a.asname or a.name for a in aliases if "." not in (a.asname or a.name)} - dotted - local
+
+
+def _inner_imports(function: ast.AST) -> list[ast.alias]:
+    return [a for n in ast.walk(function) if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names]
+
+
+def top_names(statement: ast.stmt) -> list[str]:
+    """Names that a definition or assignment makes."""
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        return [statement.name]
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    return [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+
+
+def class_fields(node: ast.ClassDef) -> set[str]:
+    """Fields of a dataclass."""
+    if not is_dataclass(node):
+        return set()
+    return {s.target.id for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)}
+
+
+def stored_attributes(node: ast.ClassDef) -> set[str]:
+    """Attributes that a class's methods set on ``self``."""
+    stored = (n for n in ast.walk(node) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store))
+    return {n.attr for n in stored if isinstance(n.value, ast.Name) and n.value.id == "self"}
+
+
+def _is_torch_module(node: ast.ClassDef) -> bool:
+    return any(isinstance(base, ast.Attribute) and base.attr in ("Module", "Linear") for base in node.bases)
+
+
+def _short_names() -> Iterator[str]:
+    """Shared names: capitals, then two characters; a single small letter is always local."""
+    yield from ascii_uppercase
+    yield from (a + b for a in ascii_letters for b in ascii_letters + digits)
+
+
+def _local_names() -> Iterator[str]:
+    yield from ascii_lowercase
+    yield from ("_" + b for b in ascii_letters)

@@ -1,0 +1,24 @@
+"""``artifact.fit = "prune"``: the reference's way; the steps of `recur.pipeline.fitting.prune` in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recur.artifact.reference import write_container
+from recur.config import Recipe
+from recur.pipeline.quantizing import quantize_item, quantize_items
+from recur.quantize.fitting.prune import fit
+from recur.quantize.plan import assemble
+from recur.train.checkpoint import Trained
+
+
+def container(trained: Trained, recipe: Recipe, say: Any) -> bytes:
+    """Codes of every tensor, pruned to the cap.
+
+    Raises:
+        BudgetUnreachable: the cap cannot be met.
+    """
+    del say
+    items = quantize_items(trained, recipe.quantize)
+    model = assemble(quantize_item(item) for item in (*items.fanned, *items.trivial))
+    return fit(model, recipe.artifact, write_container).blob
