@@ -163,6 +163,7 @@ def _build(cfg: DataConfig, vocab_size: int, text: Text, model: Path | None, fol
         val_docs=tally.val_docs,
         val_text_bytes=tally.val_text_bytes,
         val_raw_bytes=tally.val_raw_bytes,
+        val_source_bytes=tally.val_text_bytes,
     )
 
 
@@ -180,7 +181,7 @@ def _encode(cfg: DataConfig, text: Text, processor: Processor, folder: Path) -> 
     writers = {split: ShardWriter(folder, split, cfg.shard_tokens) for split in ("val", "train")}
     for batch in encode_batches(text.read(), processor):
         room = cfg.val_docs - tally.val_docs
-        held_out = [EncodedDocument(d.name, ids) for d, ids in batch[:room]]
+        held_out = [EncodedDocument(d.name, ids, d.text) for d, ids in batch[:room]]
         tally.val_text_bytes += scored_bytes(held_out, processor, table, ENCODE_THREADS)
         tally.val_raw_bytes += sum(len(d.text.encode()) for d, _ in batch[:room])
         tally.val_docs += len(held_out)

@@ -42,6 +42,8 @@ class Dataset:
         source: embedded, docs or shards; `origin` says it in words (files, repository and commit).
         hash_root: folder part of the strings that seed the data order (REFERENCE 3).
         val_raw_bytes: None for published shards, whose original texts are not at hand.
+        val_source_bytes: UTF-8 length of the source documents' normal form, to which each was found to decode letter for
+            letter when the folder was made; None where the sources were not at hand.
         train_docs: None where it was not counted (published shards).
     """
 
@@ -59,6 +61,7 @@ class Dataset:
     val_docs: int
     val_text_bytes: int
     val_raw_bytes: int | None
+    val_source_bytes: int | None = None
 
     @property
     def sha256(self) -> str:

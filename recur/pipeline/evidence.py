@@ -75,6 +75,7 @@ def _verified(spec: SeedSpec, attempt: AttemptDir) -> dict[str, Any]:
     final = "sliding" if "sliding" in scores else "roundtrip"
     logs = _logs(attempt)
     orders = {stage: probe_order(logs.get(stage, ()), data.targets) for stage in scores if stage != "trained"}
+    known = data.held_when_made or data.oracle.source_bytes is not None
     clock = attempt.read_clock() or {}
     eval_s = clock.get("eval_s")
     return {
@@ -88,7 +89,7 @@ def _verified(spec: SeedSpec, attempt: AttemptDir) -> dict[str, Any]:
         "decoded_bytes": data.oracle.decoded_bytes,
         "table_bytes": data.oracle.table_bytes,
         "scored_bytes": int(scores[final]["bytes"]),
-        "source": None if data.oracle.source_bytes is None else data.oracle.first_difference or "",
+        "source": data.oracle.first_difference or ("" if known else None),
         "files": data.files,
         "changed": data.changed,
         "fingerprint": verified["fingerprint"],

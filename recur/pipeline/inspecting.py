@@ -31,12 +31,14 @@ class DataInspection:
         changed: names of those that differ from the manifest.
         targets: positions that a whole evaluation scores once each.
         oracle: bytes of their text, counted by decoding.
+        held_when_made: whether the text was found equal to its source, letter for letter, when the data set was made.
     """
 
     files: int
     changed: tuple[str, ...]
     targets: int
     oracle: ByteOracle
+    held_when_made: bool
 
 
 def inspect_data(item: DataItem) -> DataInspection:
@@ -53,6 +55,7 @@ def inspect_data(item: DataItem) -> DataInspection:
         changed=_changed(dataset, manifest),
         targets=len(validation_tokens(dataset, item.seq_len)) - 1,
         oracle=dataset_oracle(dataset, item.seq_len),
+        held_when_made=dataset.val_source_bytes == dataset.val_text_bytes,
     )
 
 

@@ -66,14 +66,18 @@ class _Program:
     def _is_ours(self, function: ast.expr) -> bool:
         if isinstance(function, ast.Name):
             return function.id in _PASSING or not (function.id in self.imports or function.id in dir(builtins))
-        return isinstance(function, ast.Attribute) and function.attr not in LIBRARY and (
-            function.attr in self.methods or function.attr in self.tops or function.attr in self._parts
+        return (
+            isinstance(function, ast.Attribute)
+            and function.attr not in LIBRARY
+            and (function.attr in self.methods or function.attr in self.tops or function.attr in self._parts)
         )
 
     @property
     def _parts(self) -> set[str]:
         """Names of the parts of components."""
-        made = [n for n in self.nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "SimpleNamespace"]
+        made = [
+            n for n in self.nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "SimpleNamespace"
+        ]
         return {k.arg for n in made for k in n.keywords if k.arg}
 
     def renamer(self) -> _Renamer:
@@ -98,7 +102,10 @@ class _Program:
     def _is_filled(self, node: ast.ClassDef) -> bool:
         """Whether a dataclass is made from, or shown as, a mapping by the names of its fields."""
         filled = any(
-            isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == node.name and any(k.arg is None for k in n.keywords)
+            isinstance(n, ast.Call)
+            and isinstance(n.func, ast.Name)
+            and n.func.id == node.name
+            and any(k.arg is None for k in n.keywords)
             for n in self.nodes
         )
         return filled or node.name.endswith("Config") or node.name == "Recipe"
@@ -134,9 +141,7 @@ def _in_order(node: ast.AST) -> Iterator[str]:
         yield node.id
     elif isinstance(node, ast.arg):
         yield node.arg
-    elif isinstance(node, ast.ExceptHandler) and node.name:
-        yield node.name
-    elif isinstance(node, ast.FunctionDef):
+    elif (isinstance(node, ast.ExceptHandler) and node.name) or isinstance(node, ast.FunctionDef):
         yield node.name
     for child in ast.iter_child_nodes(node):
         yield from _in_order(child)
@@ -179,7 +184,7 @@ class _Renamer(ast.NodeTransformer):
                 setattr(node, field, names.get(value, value))
         return super().generic_visit(node)
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:  # noqa: N802 - the visitor's naming
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         """A class body's own names are attributes."""
         node.name = self._variables.get(node.name, node.name)
         node.bases, node.keywords = [self.visit(b) for b in node.bases], [self.visit(k) for k in node.keywords]

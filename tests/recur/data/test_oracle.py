@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from recur.data.oracle import byte_oracle, dataset_oracle, difference, normal_form
 from recur.data.tokenizer import byte_table
+from recur.data.validation import EncodedDocument, scored_bytes
 from recur.errors import DataError
 from tests.probes.line import Line
 from tests.probes.texts import LINES, encoded, processors
@@ -112,3 +113,12 @@ def test_a_dataset_whose_source_is_not_kept_is_counted_by_decoding_alone(tmp_pat
     assert oracle.agrees
     assert oracle.source_bytes is None
     assert 0 < oracle.table_bytes <= dataset.val_text_bytes
+
+
+def test_preparation_refuses_a_document_that_decodes_to_another_text_than_its_source() -> None:
+    processor = processors()["honest"]
+    ids = processor.encode(["river stone"], num_threads=1)[0]
+    for source in ("river  stone", None):
+        assert scored_bytes([EncodedDocument("d:1", ids, source)], processor, byte_table(processor), 1) == 11
+    with pytest.raises(DataError, match="document d:1 is not what its tokens decode to: at byte 6 the source has 'STONE'"):
+        scored_bytes([EncodedDocument("d:1", ids, "river STONE")], processor, byte_table(processor), 1)
