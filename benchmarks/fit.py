@@ -25,6 +25,9 @@ from benchmarks.lab.checkpoint import Checkpoint, bench_recipe, make_checkpoint
 from benchmarks.lab.coded import Coded, compare_coders
 from benchmarks.lab.compare import Row, measure, save
 from benchmarks.lab.ours import Ours
+from recur.config import Recipe
+from recur.recipe import recipe_to_json
+from recur.record.atomic import read_json, write_json_atomic
 
 RESULTS = Path(__file__).resolve().parent / "results"
 CASES = (
@@ -105,8 +108,21 @@ def _verdict(met: bool) -> str:
 
 
 def one(args: argparse.Namespace, root: Path, width: int, seed: int) -> dict[str, Any]:
-    """Train, compare, show one checkpoint; the fields of its JSON."""
+    """One checkpoint's fields of the JSON: found in its folder where an interrupted run left them, else measured."""
     recipe = bench_recipe(width=width, steps=args.steps, overrides=args.set)
+    kept = root / f"w{width}-s{seed}" / "compared.json"
+    if kept.exists():
+        found: Any = read_json(kept)
+        if found["recipe"] == recipe_to_json(recipe):
+            print(f"width {width} seed {seed}: measured before, {kept}")
+            return dict(found["run"])
+    run = measured(args, root, recipe, width, seed)
+    write_json_atomic(kept, {"recipe": recipe_to_json(recipe), "run": run})
+    return run
+
+
+def measured(args: argparse.Namespace, root: Path, recipe: Recipe, width: int, seed: int) -> dict[str, Any]:
+    """Train, compare, show one checkpoint; the fields of its JSON."""
     started = time.perf_counter()
     checkpoint = make_checkpoint(
         root / f"w{width}-s{seed}", recipe, seed=seed, docs=args.docs, tokens=HELD_OUT_TOKENS, tuning_tokens=4096
@@ -144,7 +160,9 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=300, help="optimizer steps of 4096 tokens")
     parser.add_argument("--set", action="append", default=[], help="override of the recipe")
     parser.add_argument("--full", action="store_true", help="two widths, three seeds each; hours")
-    parser.add_argument("--work", type=Path, help="folder of checkpoints to keep and reuse; default: a temporary one")
+    parser.add_argument(
+        "--work", type=Path, help="folder of checkpoints and results to keep, reuse and go on with; default: a temporary one"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS / "fit.json")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="recur-fit-") as scratch:
