@@ -3,7 +3,7 @@
 Two kinds. Shared names (definitions, methods, fields, and parameters that some call gives by keyword) are renamed alike in
 the whole program. Local names are small letters in the order of their appearance in a function, so that functions look alike.
 Left alone: what libraries know (`LIBRARY`, and keywords of calls to them), attributes of torch modules (keys of a state
-dict), fields that are shown or filled by name, and every word that stands in a string.
+dict), fields that are shown or filled by name, and attributes that a text names.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import ast
 import builtins
 import keyword
-import re
 from collections import Counter
 from collections.abc import Iterator
 from string import ascii_letters, ascii_lowercase, ascii_uppercase, digits
@@ -20,7 +19,8 @@ from recur.record.bundle.library import LIBRARY
 from recur.record.bundle.scopes import local_names, parameters
 from recur.record.bundle.strip import is_dataclass
 
-_WORD = re.compile(r"[A-Za-z_]\w*")
+_BY_TEXT = ("getattr", "hasattr", "setattr", "register_buffer", "register_parameter")
+"""Calls that name an attribute by a text."""
 _PASSING = ("replace", "partial", "SimpleNamespace")
 """Library functions whose keywords are names of ours."""
 _FIXED = frozenset(dir(builtins)) | set(keyword.kwlist) | {"__file__", "_"}
@@ -47,11 +47,12 @@ class _Program:
         self.classes = [n for n in self.nodes if isinstance(n, ast.ClassDef)]
         self.tops = {name for statement in tree.body for name in top_names(statement)}
         self.imports = _imported(tree)
+        self.stored = {c.name: stored_attributes(c) for c in self.classes}
         self.methods = {s.name for c in self.classes for s in c.body if isinstance(s, ast.FunctionDef)}
         ours, self.kept = self._keywords()
         self.given = (ours | self.kept) & {a.arg for f in functions for a in parameters(f)}
-        words = (_WORD.findall(n.value) for n in self.nodes if isinstance(n, ast.Constant) and isinstance(n.value, str))
-        self.kept |= {word for found in words for word in found} | LIBRARY | _FIXED
+        self.theirs = self.kept | _FIXED | set(_named_by_text(tree))
+        self.kept = self.theirs | LIBRARY
 
     def _keywords(self) -> tuple[set[str], set[str]]:
         """Keywords of calls to ours and of calls to libraries."""
@@ -80,12 +81,14 @@ class _Program:
         """What gives the shared names, shorter ones to those that are used more."""
         attributes, keywords = self.methods | self._parts, self.given | self._parts
         for node in self.classes:
-            fields, stored = class_fields(node), stored_attributes(node)
+            fields, stored = class_fields(node), self.stored[node.name]
             self.kept |= fields if self._is_filled(node) else set()
             self.kept |= stored if _is_torch_module(node) else set()
             attributes |= fields | stored | {name for s in node.body if isinstance(s, ast.Assign) for name in top_names(s)}
             keywords |= fields
-        attributes, keywords = _renamed(attributes - self.kept), _renamed(keywords - self.kept)
+        fields = {name for node in self.classes for name in class_fields(node)} | self._parts
+        attributes = _renamed(attributes - self.kept)
+        keywords = _renamed((keywords & fields & attributes) | (keywords - fields - self.theirs))
         variables = _renamed((self.tops | self.imports) - _FIXED) | keywords
         counts = Counter(name for node in self.nodes for name in identifiers(node))
         wanted = attributes | keywords | variables
@@ -102,6 +105,15 @@ class _Program:
             for n in self.nodes
         )
         return filled or node.name.endswith("Config") or node.name == "Recipe"
+
+
+def _named_by_text(tree: ast.Module) -> Iterator[str]:
+    """Texts that name attributes."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if name in _BY_TEXT:
+                yield from (str(a.value) for a in node.args if isinstance(a, ast.Constant))
 
 
 def _units(statement: ast.stmt) -> Iterator[ast.stmt]:
@@ -126,7 +138,8 @@ def _letters(unit: ast.AST, given: set[str]) -> dict[str, str]:
     for name in _in_order(unit):
         if name in own - by_keyword and not name.startswith("__"):
             order.setdefault(name)
-    return dict(zip(order, _local_names(), strict=False))
+    others = set(_in_order(unit)) - set(order)
+    return dict(zip(order, (name for name in _local_names() if name not in others), strict=False))
 
 
 def _in_order(node: ast.AST) -> Iterator[str]:
