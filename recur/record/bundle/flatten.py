@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+from recur.record.bundle.fold import fold
 from recur.record.bundle.modules import Definition, Foreign, Module, Modules, OurModule
 from recur.record.bundle.reach import CALLED_BY_LIBRARIES, Needed, Reach, members, uses
 from recur.record.bundle.scopes import Globals, clone, local_names
@@ -52,10 +54,12 @@ REFUSED = {
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """How much is left of the source: ``readable`` keeps documentation and the wording of errors; ``fit`` is the recipe's."""
+    """How much is left of the source: ``readable`` keeps documentation and the wording of errors; ``fit`` is the recipe's,
+    ``values`` what `fold` puts in place."""
 
     readable: bool
     fit: str
+    values: dict[str, Any] = field(default_factory=dict)
 
 
 def flatten(entries: Sequence[Definition], chosen: Mapping[str, Sequence[str]], style: Style) -> ast.Module:
@@ -81,7 +85,7 @@ def flatten(entries: Sequence[Definition], chosen: Mapping[str, Sequence[str]], 
 def _prepared(module: Module, statement: ast.stmt, style: Style) -> ast.stmt | None:
     if style.readable:
         return without_annotations(statement)
-    return strip(statement, _error_names(module))
+    return fold(strip(statement, _error_names(module)), style.values)
 
 
 def _error_names(module: Module) -> dict[str, ast.expr | None]:
