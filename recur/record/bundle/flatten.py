@@ -79,7 +79,7 @@ def flatten(entries: Sequence[Definition], chosen: Mapping[str, Sequence[str]], 
     for entry in entries:
         reach.add(entry)
     needed = reach.close()
-    return _Writer(modules, needed, chosen, entries).module()
+    return _Writer(modules, needed, chosen, entries, style).module()
 
 
 def _prepared(module: Module, statement: ast.stmt, style: Style) -> ast.stmt | None:
@@ -121,11 +121,22 @@ def _parts(modules: Modules, chosen: Mapping[str, Sequence[str]], package: str) 
     return [Definition(f"{package}.{name}", part) for name in names for part in modules[f"{package}.{name}"].statements]
 
 
+def is_config(node: ast.ClassDef) -> bool:
+    """Whether a class is a branch of the recipe, or the recipe."""
+    return node.name.endswith("Config") or node.name == "Recipe"
+
+
 class _Writer:
     def __init__(
-        self, modules: Modules, needed: Needed, chosen: Mapping[str, Sequence[str]], entries: Sequence[Definition]
+        self,
+        modules: Modules,
+        needed: Needed,
+        chosen: Mapping[str, Sequence[str]],
+        entries: Sequence[Definition],
+        style: Style,
     ) -> None:
         self._modules, self._needed, self._chosen, self._entries = modules, needed, chosen, entries
+        self._style = style
         self._bodies = {d: self._shaken(self._statement(d)) for d in needed.definitions}
         self._flat = self._flat_names()
 
@@ -157,7 +168,9 @@ class _Writer:
         """A copy without the methods that nothing asks for."""
         if not isinstance(statement, ast.ClassDef):
             return clone(statement)
-        gone = [m for m in members(statement) if not self._asked(m.name) and m.name not in CALLED_BY_LIBRARIES]
+        gone: list[ast.stmt] = [m for m in members(statement) if not self._asked(m.name) and m.name not in CALLED_BY_LIBRARIES]
+        if self._style.values and is_config(statement):
+            gone += [f for f in statement.body if isinstance(f, ast.AnnAssign) and not self._asked(ast.unparse(f.target))]
         kept = [s for s in statement.body if s not in gone] or [ast.Pass()]
         shaken = clone(statement)
         shaken.body = [clone(s) for s in kept]

@@ -34,6 +34,12 @@ def is_dataclass(node: ast.ClassDef) -> bool:
     return any(isinstance(d, ast.Name) and d.id == "dataclass" for d in decorators)
 
 
+_REFUSALS = ("ArtifactError", "RecipeError")
+"""Errors whose conditions the program does not ask for: damage is told by the container's checksum."""
+_ASKED = ("crc32", "startswith")
+"""In conditions that stay: the checksum, and whether a file is a container at all."""
+
+
 class _Annotations(ast.NodeTransformer):
     """Annotations gone; the fields of a dataclass keep a 0 in their place."""
 
@@ -83,6 +89,13 @@ class _Strip(_Annotations):
     def visit_Assert(self, node: ast.Assert) -> None:  # noqa: N802
         return None
 
+    def visit_If(self, node: ast.If) -> Any:  # noqa: N802
+        """A refusal of what is damaged or contradicts the recipe is left out: the recipe was checked before the script was made."""
+        self.generic_visit(node)
+        refuses = len(node.body) == 1 and isinstance(node.body[0], ast.Raise) and _refusal(node.body[0])
+        refuses = refuses and not any(isinstance(n, ast.Attribute) and n.attr in _ASKED for n in ast.walk(node.test))
+        return (node.orelse or None) if refuses else node
+
     def visit_Raise(self, node: ast.Raise) -> Any:  # noqa: N802
         node.cause = None
         call = node.exc
@@ -92,3 +105,7 @@ class _Strip(_Annotations):
                 return ast.Raise(replacement, None)
             call.args, call.keywords = call.args[:1], []
         return self.generic_visit(node)
+
+
+def _refusal(node: ast.Raise) -> bool:
+    return isinstance(node.exc, ast.Call) and isinstance(node.exc.func, ast.Name) and node.exc.func.id in _REFUSALS
