@@ -15,7 +15,7 @@ from recur.record.bundle.fold import fold
 from recur.record.bundle.modules import Definition, Foreign, Module, Modules, OurModule
 from recur.record.bundle.reach import CALLED_BY_LIBRARIES, Needed, Reach, members, uses
 from recur.record.bundle.scopes import Globals, clone, local_names
-from recur.record.bundle.strip import strip, without_annotations
+from recur.record.bundle.strip import first_words, strip, without_annotations
 
 COMPONENTS = Definition("recur.components", "COMPONENTS")
 OVERRIDES = {
@@ -31,6 +31,8 @@ SHORT_ERRORS = {
 }
 """Where errors keep their first argument alone."""
 ERRORS = "recur.errors"
+WORDED = ("recur.single.program",)
+"""Modules whose errors keep their wording: they are about what a user gives."""
 REFUSED = {
     "solve": {
         Definition("recur.artifact.reference", "read_container"): (
@@ -85,7 +87,7 @@ def flatten(entries: Sequence[Definition], chosen: Mapping[str, Sequence[str]], 
 def _prepared(module: Module, statement: ast.stmt, style: Style) -> ast.stmt | None:
     if style.readable:
         return without_annotations(statement)
-    return fold(strip(statement, _error_names(module)), style.values)
+    return fold(strip(statement, _error_names(module), wording=module.name in WORDED), style.values)
 
 
 def _error_names(module: Module) -> dict[str, ast.expr | None]:
@@ -108,12 +110,7 @@ def _made_error(statement: ast.stmt) -> ast.expr | None:
     last = statement.body[-1]
     if not statement.returns.id.endswith("Error") or not isinstance(last, ast.Return) or not isinstance(last.value, ast.Call):
         return None
-    return ast.Call(ast.Name(statement.returns.id, ast.Load()), [ast.Constant(_first_words(last.value.args[0]))], [])
-
-
-def _first_words(value: ast.expr) -> str:
-    part = value.values[0] if isinstance(value, ast.JoinedStr) else value
-    return str(part.value).rstrip(" (:=") if isinstance(part, ast.Constant) else "artifact"
+    return ast.Call(ast.Name(statement.returns.id, ast.Load()), [ast.Constant(first_words(last.value.args[0]))], [])
 
 
 def _parts(modules: Modules, chosen: Mapping[str, Sequence[str]], package: str) -> list[Definition]:
@@ -203,10 +200,14 @@ class _Writer:
                 place(dependency)
             ordered[definition] = None
 
-        for definition in reversed(self._needed.definitions):
+        for definition in sorted(self._needed.definitions, key=self._place_of):
             if definition != COMPONENTS:
                 place(definition)
         return [*ordered, COMPONENTS] if COMPONENTS in self._needed.definitions else list(ordered)
+
+    def _place_of(self, definition: Definition) -> tuple[str, int]:
+        """Beside its neighbours in the package: what is alike compresses well together."""
+        return definition.module, list(self._modules[definition.module].statements).index(definition.name)
 
     def _before(self, definition: Definition) -> Iterator[Definition]:
         statement = self._bodies[definition]

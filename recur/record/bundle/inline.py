@@ -133,10 +133,10 @@ def inline_constants(tree: ast.Module) -> ast.Module:
         values: dict[str, ast.expr] = {}
         kept: list[ast.stmt] = []
         for statement in tree.body:
-            for name, value in _plain_constants(statement):
-                if stored[name] == 1 and name not in changed and (used[name] <= 1 or len(ast.unparse(value)) <= _LONGEST_SHARED):
-                    values[name] = value
-            if not (isinstance(statement, ast.Assign) and _all_names(statement) <= set(values)):
+            found = _plain_constants(statement)
+            if found and all(stored[n] == 1 and n not in changed and _short_enough(v, used[n]) for n, v in found):
+                values |= dict(found)
+            else:
                 kept.append(statement)
         tree.body = kept
         if not values:
@@ -144,8 +144,8 @@ def inline_constants(tree: ast.Module) -> ast.Module:
         tree = _Constants(values).visit(tree)
 
 
-def _all_names(statement: ast.Assign) -> set[str]:
-    return {n.id for t in statement.targets for n in ast.walk(t) if isinstance(n, ast.Name)}
+def _short_enough(value: ast.expr, uses: int) -> bool:
+    return uses <= 1 or len(ast.unparse(value)) <= _LONGEST_SHARED
 
 
 def _plain_constants(statement: ast.stmt) -> list[tuple[str, ast.expr]]:

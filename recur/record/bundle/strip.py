@@ -1,6 +1,6 @@
 """What a program does not need to run: documentation, annotations, casts, assertions, and the wording of errors.
 
-An error keeps its class and, where there is one, its first argument (the value that is wrong).
+An error keeps its class and the first words of its text; those about what a user gives keep all of it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from typing import Any
 from recur.record.bundle.scopes import parameters
 
 
-def strip(statement: ast.stmt, errors: dict[str, ast.expr | None]) -> ast.stmt:
+def strip(statement: ast.stmt, errors: dict[str, ast.expr | None], *, wording: bool) -> ast.stmt:
     """Strip one top-level statement, in place where possible.
 
     Args:
         statement: of a module of ours.
         errors: names, as that module knows them, of error classes and of functions that only make one; see `_Strip`.
+        wording: whether errors keep all of their text (as one argument).
     """
-    stripped: ast.stmt = _Strip(errors).visit(statement)
+    stripped: ast.stmt = _Strip(errors, wording=wording).visit(statement)
     return ast.fix_missing_locations(stripped)
 
 
@@ -36,6 +37,7 @@ def is_dataclass(node: ast.ClassDef) -> bool:
 
 _REFUSALS = ("ArtifactError", "RecipeError")
 """Errors whose conditions the program does not ask for: damage is told by the container's checksum."""
+_MOST_WORDS = 8
 _ASKED = ("crc32", "startswith")
 """In conditions that stay: the checksum, and whether a file is a container at all."""
 
@@ -79,9 +81,15 @@ class _Annotations(ast.NodeTransformer):
 
 
 class _Strip(_Annotations):
-    def __init__(self, errors: dict[str, ast.expr | None]) -> None:
+    def __init__(self, errors: dict[str, ast.expr | None], *, wording: bool) -> None:
         super().__init__()
-        self._errors = errors
+        self._errors, self._wording = errors, wording
+
+    def _words(self, parts: list[ast.expr]) -> ast.expr:
+        """What is left of an error's arguments."""
+        if self._wording:
+            return joined(parts)
+        return ast.Constant(" ".join(first_words(parts[0]).split()[:_MOST_WORDS]))
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:  # noqa: N802
         return None if isinstance(node.value, ast.Constant) else self.generic_visit(node)
@@ -89,10 +97,15 @@ class _Strip(_Annotations):
     def visit_Assert(self, node: ast.Assert) -> None:  # noqa: N802
         return None
 
+    def visit_keyword(self, node: ast.keyword) -> ast.AST | None:  # noqa: N802
+        """``zip(strict=...)`` asserts what holds."""
+        return None if node.arg == "strict" else self.generic_visit(node)
+
     def visit_If(self, node: ast.If) -> Any:  # noqa: N802
         """A refusal of what is damaged or contradicts the recipe is left out: the recipe was checked before the script was made."""
         self.generic_visit(node)
-        refuses = len(node.body) == 1 and isinstance(node.body[0], ast.Raise) and _refusal(node.body[0])
+        *before, last = node.body
+        refuses = isinstance(last, ast.Raise) and _refusal(last) and all(isinstance(s, ast.Assign) for s in before)
         refuses = refuses and not any(isinstance(n, ast.Attribute) and n.attr in _ASKED for n in ast.walk(node.test))
         return (node.orelse or None) if refuses else node
 
@@ -103,8 +116,27 @@ class _Strip(_Annotations):
             replacement = self._errors[call.func.id]
             if replacement is not None:
                 return ast.Raise(replacement, None)
-            call.args, call.keywords = call.args[:1], []
+            call.args, call.keywords = [self._words(call.args)], []
         return self.generic_visit(node)
+
+
+def joined(parts: list[ast.expr]) -> ast.expr:
+    """Value, rule and remedy of an error as one text."""
+    texts: list[ast.expr] = []
+    for part, after in zip(parts, (" ", "; ", ""), strict=False):
+        texts += part.values if isinstance(part, ast.JoinedStr) else [part if _is_text(part) else ast.FormattedValue(part, -1)]
+        texts.append(ast.Constant(after if part is not parts[-1] else ""))
+    return ast.JoinedStr(texts)
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def first_words(value: ast.expr) -> str:
+    """The constant text that an error's first argument begins with."""
+    part = value.values[0] if isinstance(value, ast.JoinedStr) else value
+    return str(part.value).rstrip(" (:=") if isinstance(part, ast.Constant) else "artifact"
 
 
 def _refusal(node: ast.Raise) -> bool:
