@@ -89,13 +89,14 @@ class _Program:
         fields = {name for node in self.classes for name in class_fields(node)} | self._parts
         attributes = _renamed(attributes - self.kept)
         keywords = _renamed((keywords & fields & attributes) | (keywords - fields - self.theirs))
-        variables = _renamed((self.tops | self.imports) - _FIXED) | keywords
+        variables = _renamed((self.tops | self.imports) - _FIXED) | (keywords & self.given)
         counts = Counter(name for node in self.nodes for name in identifiers(node))
-        wanted = attributes | keywords | variables
-        ordered = sorted(wanted, key=lambda name: (-counts[name], name))
         taken = {*counts} | self.kept
-        new = dict(zip(ordered, (name for name in _short_names() if name not in taken), strict=False))
-        variable, attribute, word = ({name: new[name] for name in some} for some in (variables, attributes, keywords))
+        dotted = {n.attr for n in self.nodes if isinstance(n, ast.Attribute)} | self.kept
+        variable = _shortened(variables, counts, _short_names(), taken)
+        both = {name: variable[name] for name in attributes & variables}
+        attribute = both | _shortened(attributes - variables, counts, _attribute_names(), dotted | {*both.values()})
+        word = {name: attribute.get(name) or variable[name] for name in keywords}
         return _Renamer(variable, attribute, word)
 
     def _is_filled(self, node: ast.ClassDef) -> bool:
@@ -269,6 +270,18 @@ def stored_attributes(node: ast.ClassDef) -> set[str]:
 
 def _is_torch_module(node: ast.ClassDef) -> bool:
     return any(isinstance(base, ast.Attribute) and base.attr in ("Module", "Linear") for base in node.bases)
+
+
+def _shortened(names: set[str], counts: Counter[str], short: Iterator[str], taken: set[str]) -> dict[str, str]:
+    """The shortest free names for those that are used most."""
+    ordered = sorted(names, key=lambda name: (-counts[name], name))
+    return dict(zip(ordered, (name for name in short if name not in taken), strict=False))
+
+
+def _attribute_names() -> Iterator[str]:
+    """Names after a dot, which no variable can be mistaken for."""
+    yield from ascii_letters
+    yield from (a + b for a in ascii_letters for b in ascii_letters + digits)
 
 
 def _short_names() -> Iterator[str]:
