@@ -10,6 +10,7 @@ from typing import Any
 
 from recur.record.bundle.fold import fold
 from recur.record.bundle.reach import CALLED_BY_LIBRARIES
+from recur.record.bundle.strip import is_dataclass
 
 _PURE = {"isinstance", "set", "sorted", "len", "tuple", "list", "str", "bool", "int", "float", "type", "max", "min", "enumerate"}
 
@@ -24,6 +25,7 @@ def without_dead(tree: ast.Module) -> ast.Module:
         tree.body = [fold(s, {}) if isinstance(s, ast.FunctionDef | ast.ClassDef) else s for s in tree.body]
         for function in [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]:
             _return_directly(function)
+        _drop_fields(tree)
         _drop_unused(tree)
         ast.fix_missing_locations(tree)
     return tree
@@ -150,6 +152,36 @@ def _return_directly(function: ast.FunctionDef) -> None:
                 and loads[last.value.id] == 1
             ):
                 block[-2:] = [ast.Return(first.value)]
+
+
+def _drop_fields(tree: ast.Module) -> None:
+    """Fields of dataclasses that nothing reads, where every call gives them by keyword and without effect."""
+    read = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
+    calls: dict[str, list[ast.Call]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            calls.setdefault(node.func.id, []).append(node)
+    for node in [n for n in tree.body if isinstance(n, ast.ClassDef) and is_dataclass(n)]:
+        made = calls.get(node.name, [])
+        if any(c.args or any(k.arg is None for k in c.keywords) for c in made) or _makes_itself(node):
+            continue
+        fields = {s.target.id for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)}
+        given = [k for c in made for k in c.keywords]
+        gone = {f for f in fields - read if all(_without_effect(k.value) for k in given if k.arg == f)}
+        for call in made:
+            call.keywords = [k for k in call.keywords if k.arg not in gone]
+        node.body = [s for s in node.body if not (isinstance(s, ast.AnnAssign) and ast.unparse(s.target) in gone)] or [ast.Pass()]
+
+
+def _makes_itself(node: ast.ClassDef) -> bool:
+    """Whether a class method makes instances by ``cls``."""
+    return any(isinstance(n, ast.Name) and n.id == "cls" for n in ast.walk(node))
+
+
+def _without_effect(node: ast.expr) -> bool:
+    """Pure, or asking a method of the object itself that takes nothing."""
+    asks = isinstance(node, ast.Call) and not node.args and not node.keywords and isinstance(node.func, ast.Attribute)
+    return _pure(node) or asks or (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict")
 
 
 def _drop_unused(tree: ast.Module) -> None:
