@@ -124,6 +124,59 @@ def _by_position(node: ast.Call, called: Signature) -> None:
     node.keywords = list(left.values())
 
 
+def inline_functions(tree: ast.Module) -> ast.Module:
+    """One-line functions that are called in one place, put there, where their arguments are plain enough."""
+    while True:
+        uses = Counter(n.id for n in ast.walk(tree) if isinstance(n, ast.Name))
+        once = {f.name: f for f in tree.body if isinstance(f, ast.FunctionDef) and uses[f.name] == 1 and _is_one_line(f)}
+        caller = _Inline(once)
+        tree = caller.visit(tree)
+        if not caller.done:
+            return ast.fix_missing_locations(tree)
+        tree.body = [s for s in tree.body if not (isinstance(s, ast.FunctionDef) and s.name in caller.done)]
+
+
+def _is_one_line(function: ast.FunctionDef) -> bool:
+    plain = not function.decorator_list and not function.args.defaults and _convertible(function.args)
+    only = function.body[0]
+    if not plain or len(function.body) != 1 or not isinstance(only, ast.Return) or only.value is None:
+        return False
+    return not any(isinstance(n, ast.Lambda | ast.NamedExpr | ast.Yield | ast.YieldFrom) for n in ast.walk(only))
+
+
+class _Inline(ast.NodeTransformer):
+    def __init__(self, functions: dict[str, ast.FunctionDef]) -> None:
+        self._functions, self.done = functions, set[str]()
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
+        self.generic_visit(node)
+        function = self._functions.get(node.func.id) if isinstance(node.func, ast.Name) else None
+        if function is None or self.done or node.keywords or len(node.args) != len(_names(function.args)):
+            return node  # one at a time: a body that was put in place may hold the next call
+        body = function.body[0]
+        assert isinstance(body, ast.Return) and body.value is not None
+        given = dict(zip(_names(function.args), node.args, strict=True))
+        if not _fits(body.value, given):
+            return node
+        self.done.add(function.name)
+        replaced: ast.AST = _Constants(given).visit(clone(body.value))
+        return replaced
+
+
+def _fits(body: ast.expr, given: dict[str, ast.expr]) -> bool:
+    """Whether arguments can stand where parameters do: read once or plain, and no name of a comprehension in the way."""
+    reads = Counter(n.id for n in ast.walk(body) if isinstance(n, ast.Name))
+    inner = {n.id for n in ast.walk(body) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    comprehends = any(isinstance(n, ast.comprehension) for n in ast.walk(body))
+    for name, value in given.items():
+        if isinstance(value, ast.Starred) or inner & {n.id for n in ast.walk(value) if isinstance(n, ast.Name)}:
+            return False
+        calls = any(isinstance(n, ast.Call | ast.comprehension | ast.Lambda) for n in ast.walk(value))
+        if calls or not (isinstance(value, ast.Name | ast.Constant) or (reads[name] == 1 and not comprehends)):
+            return False
+    return True
+
+
 def inline_constants(tree: ast.Module) -> ast.Module:
     """Numbers and short texts in place of the top-level names that hold them."""
     stored = Counter(n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))

@@ -46,7 +46,7 @@ def program(recipe: Recipe, style: Style, code_bytes: int | None) -> str:
     tree = flatten((ENTRY, *CONFIGS), components(recipe), style)
     size = "os.path.getsize(__file__)" if code_bytes is None else str(code_bytes)
     made = literal(recipe, _fields(tree))
-    start = f"import os, sys\nsys.exit(main({made}, {departures(recipe)!r}, sys.argv[1:], os.environ, {size}))"
+    start = f"import os, sys\nsys.exit(main({made}, {_shown(recipe)!r}, sys.argv[1:], os.environ, {size}))"
     tree.body += ast.parse(start).body
     return ast.unparse(ast.fix_missing_locations(tree))
 
@@ -70,6 +70,11 @@ def departures(value: Any) -> dict[str, Any]:
     """What differs from the defaults of `recur.config`, as nested mappings (for the log)."""
     given = _departing(value)
     return {name: departures(inner) if is_dataclass(inner) else inner for name, inner in given.items()}
+
+
+def _shown(recipe: Recipe) -> dict[str, Any]:
+    """For the log: without how the package gets its data and its machines."""
+    return {name: value for name, value in departures(recipe).items() if name not in ("data", "cluster")}
 
 
 def _departing(value: Any) -> dict[str, Any]:

@@ -98,8 +98,8 @@ class _Strip(_Annotations):
         return None
 
     def visit_keyword(self, node: ast.keyword) -> ast.AST | None:  # noqa: N802
-        """``zip(strict=...)`` asserts what holds."""
-        return None if node.arg == "strict" else self.generic_visit(node)
+        """``zip(strict=...)`` asserts what holds; help texts of the command line are documentation."""
+        return None if node.arg in ("strict", "help", "description", "metavar") else self.generic_visit(node)
 
     def visit_If(self, node: ast.If) -> Any:  # noqa: N802
         """A refusal of what is damaged or contradicts the recipe is left out: the recipe was checked before the script was made."""
