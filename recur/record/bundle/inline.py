@@ -25,7 +25,10 @@ class Signature:
 
 
 def positional(tree: ast.Module) -> ast.Module:
-    """Every call that can be is made positional, and keyword-only parameters that need not be so are plain ones."""
+    """Every call that can be is made positional, and keyword-only parameters that need not be so are plain ones.
+
+    Dataclasses are no longer frozen: nothing changes or hashes them, which the package's own run has shown.
+    """
     signatures = _signatures(tree)
     methods = _method_signatures(tree)
     _Calls(signatures, methods).visit(tree)
@@ -35,7 +38,7 @@ def positional(tree: ast.Module) -> ast.Module:
         elif isinstance(node, ast.ClassDef) and node.name in signatures and is_dataclass(node):
             for decorator in node.decorator_list:
                 if isinstance(decorator, ast.Call):
-                    decorator.keywords = [k for k in decorator.keywords if k.arg != "kw_only"]
+                    decorator.keywords = [k for k in decorator.keywords if k.arg not in ("kw_only", "frozen")]
             node.decorator_list = [d.func if isinstance(d, ast.Call) and not d.keywords else d for d in node.decorator_list]
     return ast.fix_missing_locations(tree)
 

@@ -13,6 +13,7 @@ import builtins
 import keyword
 from collections import Counter
 from collections.abc import Iterator
+from functools import cached_property
 from string import ascii_letters, ascii_lowercase, ascii_uppercase, digits
 
 from recur.record.bundle.library import LIBRARY
@@ -50,28 +51,40 @@ class _Program:
         self.stored = {c.name: stored_attributes(c) for c in self.classes}
         self.methods = {s.name for c in self.classes for s in c.body if isinstance(s, ast.FunctionDef)}
         ours, self.kept = self._keywords()
-        self.given = (ours | self.kept) & {a.arg for f in functions for a in parameters(f)}
+        self.given = ours & {a.arg for f in functions for a in parameters(f)}
         self.theirs = self.kept | _FIXED | set(_named_by_text(tree))
         self.kept = self.theirs | LIBRARY
 
     def _keywords(self) -> tuple[set[str], set[str]]:
-        """Keywords of calls to ours and of calls to libraries."""
+        """Keywords that may name parameters of ours, and keywords that libraries may be given; some are both."""
         ours: set[str] = set()
         theirs: set[str] = set()
         for node in self.nodes:
             if isinstance(node, ast.Call):
                 words = {k.arg for k in node.keywords if k.arg}
-                (ours if self._is_ours(node.func) else theirs).update(words)
+                by_ours, by_theirs = self._callees(node.func)
+                ours |= words if by_ours else set()
+                theirs |= words if by_theirs else set()
         return ours, theirs
 
-    def _is_ours(self, function: ast.expr) -> bool:
+    def _callees(self, function: ast.expr) -> tuple[bool, bool]:
+        """Whether a call may go to something of ours, and whether to a library."""
+        if isinstance(function, ast.Name) and function.id in _PASSING:
+            return function.id != "SimpleNamespace", False  # the names of parts are attributes
         if isinstance(function, ast.Name):
-            return function.id in _PASSING or not (function.id in self.imports or function.id in dir(builtins))
-        return isinstance(function, ast.Attribute) and function.attr not in LIBRARY and (
-            function.attr in self.methods or function.attr in self.tops or function.attr in self._parts
-        )
+            ours = not (function.id in self.imports or function.id in dir(builtins))
+            return ours, not ours
+        if not isinstance(function, ast.Attribute):
+            return True, True
+        ours = function.attr in self.methods | self._parts | self._values
+        return ours, not ours or function.attr in LIBRARY
 
-    @property
+    @cached_property
+    def _values(self) -> set[str]:
+        """Attributes that may hold functions: fields, and what is set on self."""
+        return {name for c in self.classes for name in class_fields(c) | self.stored[c.name]}
+
+    @cached_property
     def _parts(self) -> set[str]:
         """Names of the parts of components."""
         made = [n for n in self.nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "SimpleNamespace"]

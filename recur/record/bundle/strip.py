@@ -92,7 +92,8 @@ class _Strip(_Annotations):
         return ast.Constant(" ".join(first_words(parts[0]).split()[:_MOST_WORDS]))
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:  # noqa: N802
-        return None if isinstance(node.value, ast.Constant) else self.generic_visit(node)
+        is_text = isinstance(node.value, ast.Constant)
+        return None if is_text or _is_logging(node.value) else self.generic_visit(node)
 
     def visit_Assert(self, node: ast.Assert) -> None:  # noqa: N802
         return None
@@ -107,6 +108,9 @@ class _Strip(_Annotations):
         *before, last = node.body
         refuses = isinstance(last, ast.Raise) and _refusal(last) and all(isinstance(s, ast.Assign) for s in before)
         refuses = refuses and not any(isinstance(n, ast.Attribute) and n.attr in _ASKED for n in ast.walk(node.test))
+        if isinstance(last, ast.Raise):
+            read = {n.id for n in ast.walk(last) if isinstance(n, ast.Name)}
+            node.body = [s for s in before if not _only_for_the_text(s, read)] + [last]
         return (node.orelse or None) if refuses else node
 
     def visit_Raise(self, node: ast.Raise) -> Any:  # noqa: N802
@@ -118,6 +122,12 @@ class _Strip(_Annotations):
                 return ast.Raise(replacement, None)
             call.args, call.keywords = [self._words(call.args)], []
         return self.generic_visit(node)
+
+
+def _only_for_the_text(statement: ast.stmt, read: set[str]) -> bool:
+    """Whether a statement before a raise makes nothing but what the error's text held."""
+    plain = isinstance(statement, ast.Assign) and all(isinstance(t, ast.Name) for t in statement.targets)
+    return plain and not any(n.id in read for t in statement.targets for n in ast.walk(t) if isinstance(n, ast.Name))  # type: ignore[attr-defined]
 
 
 def joined(parts: list[ast.expr]) -> ast.expr:
@@ -137,6 +147,12 @@ def first_words(value: ast.expr) -> str:
     """The constant text that an error's first argument begins with."""
     part = value.values[0] if isinstance(value, ast.JoinedStr) else value
     return str(part.value).rstrip(" (:=") if isinstance(part, ast.Constant) else "artifact"
+
+
+def _is_logging(node: ast.expr) -> bool:
+    """A call of a module's logger."""
+    called = node.func if isinstance(node, ast.Call) else None
+    return isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id in ("_log", "logger")
 
 
 def _refusal(node: ast.Raise) -> bool:
