@@ -11,7 +11,7 @@ import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
@@ -48,11 +48,14 @@ class Options(ArgumentParser):
         raise InputError(message, "is no valid command line", "see --help")
 
 
-def main(recipe: Recipe, arguments: Sequence[str], environment: Mapping[str, str], code_bytes: int) -> int:
+def main(
+    recipe: Recipe, shown: Mapping[str, Any], arguments: Sequence[str], environment: Mapping[str, str], code_bytes: int
+) -> int:
     """Run the program.
 
     Args:
-        recipe: of the run; with ``artifact.code_bytes_source = "bundle"`` its code bytes are the next but one argument.
+        recipe: of the run; with ``artifact.code_bytes_source = "bundle"`` its code bytes are the last argument.
+        shown: what of the recipe the log shows.
         arguments: of the command line.
         environment: torchrun's RANK, LOCAL_RANK and WORLD_SIZE, and defaults DATA_PATH and SEED.
         code_bytes: size of the program.
@@ -63,7 +66,7 @@ def main(recipe: Recipe, arguments: Sequence[str], environment: Mapping[str, str
     if recipe.artifact.code_bytes_source == "bundle":
         recipe = replace(recipe, artifact=replace(recipe.artifact, code_bytes=code_bytes))
     try:
-        Program(recipe, arguments, environment).run()
+        Program(recipe, shown, arguments, environment).run()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -76,7 +79,9 @@ def main(recipe: Recipe, arguments: Sequence[str], environment: Mapping[str, str
 class Program:
     """One run on one rank; `run` is the whole story."""
 
-    def __init__(self, recipe: Recipe, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, recipe: Recipe, shown: Mapping[str, Any], arguments: Sequence[str], environment: Mapping[str, str]
+    ) -> None:
         options = Options(description="Train, quantize and evaluate one seed.")
         options.add_argument("--data", default=environment.get("DATA_PATH", "data"), help="prepared dataset folder")
         options.add_argument("--seed", type=int, default=int(environment.get("SEED", "42")))
@@ -87,7 +92,7 @@ class Program:
         if recipe.train.micro_batches % world:
             raise InputError(f"WORLD_SIZE={world}", f"must divide train.micro_batches={recipe.train.micro_batches}", "use fewer")
         self.recipe, self.ranks = at_world(recipe, world), Ranks(rank, world)
-        self.label = LABELS[recipe.artifact.fit]
+        self.label, self.shown = LABELS[recipe.artifact.fit], shown
         self.device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
         self.dataset = self._dataset()
         self.artifact = Path(self.options.evaluate or Path(self.options.out, ARTIFACT_FILE))
@@ -131,7 +136,7 @@ class Program:
             dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo", timeout=WAIT)
 
     def _print_setting(self) -> None:
-        setting = asdict(self.recipe) | {"seed": self.options.seed, "world_size": self.ranks.world}
+        setting = {**self.shown, "seed": self.options.seed, "world_size": self.ranks.world}
         self._say(HEADER, *hyperparameters(setting), f"train_shards: {len(self.dataset.train)}")
 
     def _make_artifact(self) -> None:

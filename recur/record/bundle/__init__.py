@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from recur.config import Recipe
 from recur.record.bundle.flatten import Style
+from recur.record.bundle.fold import known_values
 from recur.record.bundle.pack import pack
 from recur.record.bundle.program import program
 from recur.record.bundle.shrink import shrink
@@ -33,7 +34,8 @@ def bundle(recipe: Recipe) -> Bundle:
 
 @lru_cache(maxsize=4)
 def _bundle(recipe: Recipe) -> Bundle:
-    source = pack(shrink(program(recipe, Style(readable=False, fit=recipe.artifact.fit), None)).encode())
+    short = Style(readable=False, fit=recipe.artifact.fit, values=known_values(recipe))
+    source = pack(shrink(program(recipe, short, None)).encode())
     return Bundle(source=source, plain=program(recipe, Style(readable=True, fit=recipe.artifact.fit), len(source)))
 
 

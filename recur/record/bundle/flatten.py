@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+from recur.record.bundle.fold import fold
 from recur.record.bundle.modules import Definition, Foreign, Module, Modules, OurModule
 from recur.record.bundle.reach import CALLED_BY_LIBRARIES, Needed, Reach, members, uses
 from recur.record.bundle.scopes import Globals, clone, local_names
-from recur.record.bundle.strip import strip, without_annotations
+from recur.record.bundle.strip import first_words, strip, without_annotations
 
 COMPONENTS = Definition("recur.components", "COMPONENTS")
 OVERRIDES = {
@@ -29,6 +31,8 @@ SHORT_ERRORS = {
 }
 """Where errors keep their first argument alone."""
 ERRORS = "recur.errors"
+WORDED = ("recur.single.program",)
+"""Modules whose errors keep their wording: they are about what a user gives."""
 REFUSED = {
     "solve": {
         Definition("recur.artifact.reference", "read_container"): (
@@ -52,10 +56,12 @@ REFUSED = {
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """How much is left of the source: ``readable`` keeps documentation and the wording of errors; ``fit`` is the recipe's."""
+    """How much is left of the source: ``readable`` keeps documentation and the wording of errors; ``fit`` is the recipe's,
+    ``values`` what `fold` puts in place."""
 
     readable: bool
     fit: str
+    values: dict[str, Any] = field(default_factory=dict)
 
 
 def flatten(entries: Sequence[Definition], chosen: Mapping[str, Sequence[str]], style: Style) -> ast.Module:
@@ -75,13 +81,13 @@ def flatten(entries: Sequence[Definition], chosen: Mapping[str, Sequence[str]], 
     for entry in entries:
         reach.add(entry)
     needed = reach.close()
-    return _Writer(modules, needed, chosen, entries).module()
+    return _Writer(modules, needed, chosen, entries, style).module()
 
 
 def _prepared(module: Module, statement: ast.stmt, style: Style) -> ast.stmt | None:
     if style.readable:
         return without_annotations(statement)
-    return strip(statement, _error_names(module))
+    return fold(strip(statement, _error_names(module), wording=module.name in WORDED), style.values)
 
 
 def _error_names(module: Module) -> dict[str, ast.expr | None]:
@@ -104,12 +110,7 @@ def _made_error(statement: ast.stmt) -> ast.expr | None:
     last = statement.body[-1]
     if not statement.returns.id.endswith("Error") or not isinstance(last, ast.Return) or not isinstance(last.value, ast.Call):
         return None
-    return ast.Call(ast.Name(statement.returns.id, ast.Load()), [ast.Constant(_first_words(last.value.args[0]))], [])
-
-
-def _first_words(value: ast.expr) -> str:
-    part = value.values[0] if isinstance(value, ast.JoinedStr) else value
-    return str(part.value).rstrip(" (:=") if isinstance(part, ast.Constant) else "artifact"
+    return ast.Call(ast.Name(statement.returns.id, ast.Load()), [ast.Constant(first_words(last.value.args[0]))], [])
 
 
 def _parts(modules: Modules, chosen: Mapping[str, Sequence[str]], package: str) -> list[Definition]:
@@ -117,11 +118,22 @@ def _parts(modules: Modules, chosen: Mapping[str, Sequence[str]], package: str) 
     return [Definition(f"{package}.{name}", part) for name in names for part in modules[f"{package}.{name}"].statements]
 
 
+def is_config(node: ast.ClassDef) -> bool:
+    """Whether a class is a branch of the recipe, or the recipe."""
+    return node.name.endswith("Config") or node.name == "Recipe"
+
+
 class _Writer:
     def __init__(
-        self, modules: Modules, needed: Needed, chosen: Mapping[str, Sequence[str]], entries: Sequence[Definition]
+        self,
+        modules: Modules,
+        needed: Needed,
+        chosen: Mapping[str, Sequence[str]],
+        entries: Sequence[Definition],
+        style: Style,
     ) -> None:
         self._modules, self._needed, self._chosen, self._entries = modules, needed, chosen, entries
+        self._style = style
         self._bodies = {d: self._shaken(self._statement(d)) for d in needed.definitions}
         self._flat = self._flat_names()
 
@@ -153,7 +165,9 @@ class _Writer:
         """A copy without the methods that nothing asks for."""
         if not isinstance(statement, ast.ClassDef):
             return clone(statement)
-        gone = [m for m in members(statement) if not self._asked(m.name) and m.name not in CALLED_BY_LIBRARIES]
+        gone: list[ast.stmt] = [m for m in members(statement) if not self._asked(m.name) and m.name not in CALLED_BY_LIBRARIES]
+        if self._style.values and is_config(statement):
+            gone += [f for f in statement.body if isinstance(f, ast.AnnAssign) and not self._asked(ast.unparse(f.target))]
         kept = [s for s in statement.body if s not in gone] or [ast.Pass()]
         shaken = clone(statement)
         shaken.body = [clone(s) for s in kept]
@@ -186,10 +200,14 @@ class _Writer:
                 place(dependency)
             ordered[definition] = None
 
-        for definition in reversed(self._needed.definitions):
+        for definition in sorted(self._needed.definitions, key=self._place_of):
             if definition != COMPONENTS:
                 place(definition)
         return [*ordered, COMPONENTS] if COMPONENTS in self._needed.definitions else list(ordered)
+
+    def _place_of(self, definition: Definition) -> tuple[str, int]:
+        """Beside its neighbours in the package: what is alike compresses well together."""
+        return definition.module, list(self._modules[definition.module].statements).index(definition.name)
 
     def _before(self, definition: Definition) -> Iterator[Definition]:
         statement = self._bodies[definition]

@@ -10,7 +10,7 @@ from typing import Any
 from recur import config
 from recur.artifact.sections import CODERS, CODERS_PACKAGE
 from recur.config import Recipe
-from recur.record.bundle.flatten import Style, flatten
+from recur.record.bundle.flatten import Style, flatten, is_config
 from recur.record.bundle.modules import Definition
 
 ENTRY = Definition("recur.single.program", "main")
@@ -45,16 +45,40 @@ def program(recipe: Recipe, style: Style, code_bytes: int | None) -> str:
     """
     tree = flatten((ENTRY, *CONFIGS), components(recipe), style)
     size = "os.path.getsize(__file__)" if code_bytes is None else str(code_bytes)
-    start = f"import os, sys\nsys.exit(main({literal(recipe)}, sys.argv[1:], os.environ, {size}))"
+    made = literal(recipe, _fields(tree))
+    start = f"import os, sys\nsys.exit(main({made}, {_shown(recipe)!r}, sys.argv[1:], os.environ, {size}))"
     tree.body += ast.parse(start).body
     return ast.unparse(ast.fix_missing_locations(tree))
 
 
-def literal(value: Any) -> str:
-    """An expression that makes a configuration, without what is its default."""
-    if not is_dataclass(value) or isinstance(value, type):
+def _fields(tree: ast.Module) -> dict[str, set[str]]:
+    """The fields that are left of every configuration class."""
+    classes = [n for n in tree.body if isinstance(n, ast.ClassDef) and is_config(n)]
+    return {c.name: {ast.unparse(f.target) for f in c.body if isinstance(f, ast.AnnAssign)} for c in classes}
+
+
+def literal(value: Any, left: dict[str, set[str]]) -> str:
+    """An expression that makes a configuration of the fields that are left, without what is its default."""
+    kind = type(value).__name__
+    if kind not in left:
         return repr(value)
+    given = {name: inner for name, inner in _departing(value).items() if name in left[kind]}
+    return f"{kind}({', '.join(f'{name}={literal(inner, left)}' for name, inner in given.items())})"
+
+
+def departures(value: Any) -> dict[str, Any]:
+    """What differs from the defaults of `recur.config`, as nested mappings (for the log)."""
+    given = _departing(value)
+    return {name: departures(inner) if is_dataclass(inner) else inner for name, inner in given.items()}
+
+
+def _shown(recipe: Recipe) -> dict[str, Any]:
+    """For the log: without how the package gets its data and its machines."""
+    return {name: value for name, value in departures(recipe).items() if name not in ("data", "cluster")}
+
+
+def _departing(value: Any) -> dict[str, Any]:
     kind = type(value)
     default = kind(profile="") if isinstance(value, Recipe) else kind()
-    given = [f.name for f in fields(value) if f.name != "code_bytes" and getattr(value, f.name) != getattr(default, f.name)]
-    return f"{kind.__name__}({', '.join(f'{name}={literal(getattr(value, name))}' for name in given)})"
+    names = [f.name for f in fields(value) if f.name != "code_bytes"]
+    return {name: getattr(value, name) for name in names if getattr(value, name) != getattr(default, name)}

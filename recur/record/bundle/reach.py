@@ -16,6 +16,9 @@ from recur.record.bundle.scopes import Globals
 CALLED_BY_LIBRARIES = frozenset({"forward", "error"})
 """Methods that torch and argparse call."""
 
+NEVER = {("Calibration", "__add__"), ("HessianSum", "__add__"), ("MomentSum", "__add__"), ("Geometry", "__post_init__")}
+"""Special methods that one program never comes to: sums of shares, and a check of what it makes itself."""
+
 
 @dataclass(kw_only=True)
 class Uses:
@@ -58,7 +61,7 @@ def uses(modules: Modules, module: str, node: ast.AST) -> Uses:
 def members(node: ast.ClassDef) -> Iterator[ast.FunctionDef]:
     """Methods and properties of a class that may be left out."""
     for statement in node.body:
-        if isinstance(statement, ast.FunctionDef) and not _always(statement.name):
+        if isinstance(statement, ast.FunctionDef) and ((node.name, statement.name) in NEVER or not _always(statement.name)):
             yield statement
 
 

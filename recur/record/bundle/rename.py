@@ -3,7 +3,7 @@
 Two kinds. Shared names (definitions, methods, fields, and parameters that some call gives by keyword) are renamed alike in
 the whole program. Local names are small letters in the order of their appearance in a function, so that functions look alike.
 Left alone: what libraries know (`LIBRARY`, and keywords of calls to them), attributes of torch modules (keys of a state
-dict), fields that are shown or filled by name, and every word that stands in a string.
+dict), fields that are shown or filled by name, and attributes that a text names.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from __future__ import annotations
 import ast
 import builtins
 import keyword
-import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import cached_property
 from string import ascii_letters, ascii_lowercase, ascii_uppercase, digits
 
 from recur.record.bundle.library import LIBRARY
 from recur.record.bundle.scopes import local_names, parameters
 from recur.record.bundle.strip import is_dataclass
 
-_WORD = re.compile(r"[A-Za-z_]\w*")
+_BY_TEXT = ("getattr", "hasattr", "setattr", "register_buffer", "register_parameter")
+"""Calls that name an attribute by a text."""
 _PASSING = ("replace", "partial", "SimpleNamespace")
 """Library functions whose keywords are names of ours."""
 _FIXED = frozenset(dir(builtins)) | set(keyword.kwlist) | {"__file__", "_"}
@@ -47,68 +48,86 @@ class _Program:
         self.classes = [n for n in self.nodes if isinstance(n, ast.ClassDef)]
         self.tops = {name for statement in tree.body for name in top_names(statement)}
         self.imports = _imported(tree)
+        self.stored = {c.name: stored_attributes(c) for c in self.classes}
         self.methods = {s.name for c in self.classes for s in c.body if isinstance(s, ast.FunctionDef)}
         ours, self.kept = self._keywords()
-        self.given = (ours | self.kept) & {a.arg for f in functions for a in parameters(f)}
-        words = (_WORD.findall(n.value) for n in self.nodes if isinstance(n, ast.Constant) and isinstance(n.value, str))
-        self.kept |= {word for found in words for word in found} | LIBRARY | _FIXED
+        self.given = ours & {a.arg for f in functions for a in parameters(f)}
+        self.theirs = self.kept | _FIXED | set(_named_by_text(tree))
+        self.kept = self.theirs | LIBRARY
 
     def _keywords(self) -> tuple[set[str], set[str]]:
-        """Keywords of calls to ours and of calls to libraries."""
+        """Keywords that may name parameters of ours, and keywords that libraries may be given; some are both."""
         ours: set[str] = set()
         theirs: set[str] = set()
         for node in self.nodes:
             if isinstance(node, ast.Call):
                 words = {k.arg for k in node.keywords if k.arg}
-                (ours if self._is_ours(node.func) else theirs).update(words)
+                by_ours, by_theirs = self._callees(node.func)
+                ours |= words if by_ours else set()
+                theirs |= words if by_theirs else set()
         return ours, theirs
 
-    def _is_ours(self, function: ast.expr) -> bool:
+    def _callees(self, function: ast.expr) -> tuple[bool, bool]:
+        """Whether a call may go to something of ours, and whether to a library."""
+        if isinstance(function, ast.Name) and function.id in _PASSING:
+            return function.id != "SimpleNamespace", False  # the names of parts are attributes
         if isinstance(function, ast.Name):
-            return function.id in _PASSING or not (function.id in self.imports or function.id in dir(builtins))
-        return (
-            isinstance(function, ast.Attribute)
-            and function.attr not in LIBRARY
-            and (function.attr in self.methods or function.attr in self.tops or function.attr in self._parts)
-        )
+            ours = not (function.id in self.imports or function.id in dir(builtins))
+            return ours, not ours
+        if not isinstance(function, ast.Attribute):
+            return True, True
+        ours = function.attr in self.methods | self._parts | self._values
+        return ours, not ours or function.attr in LIBRARY
 
-    @property
+    @cached_property
+    def _values(self) -> set[str]:
+        """Attributes that may hold functions: fields, and what is set on self."""
+        return {name for c in self.classes for name in class_fields(c) | self.stored[c.name]}
+
+    @cached_property
     def _parts(self) -> set[str]:
         """Names of the parts of components."""
-        made = [
-            n for n in self.nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "SimpleNamespace"
-        ]
+        made = [n for n in self.nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "SimpleNamespace"]
         return {k.arg for n in made for k in n.keywords if k.arg}
 
     def renamer(self) -> _Renamer:
         """What gives the shared names, shorter ones to those that are used more."""
         attributes, keywords = self.methods | self._parts, self.given | self._parts
         for node in self.classes:
-            fields, stored = class_fields(node), stored_attributes(node)
+            fields, stored = class_fields(node), self.stored[node.name]
             self.kept |= fields if self._is_filled(node) else set()
             self.kept |= stored if _is_torch_module(node) else set()
             attributes |= fields | stored | {name for s in node.body if isinstance(s, ast.Assign) for name in top_names(s)}
             keywords |= fields
-        attributes, keywords = _renamed(attributes - self.kept), _renamed(keywords - self.kept)
-        variables = _renamed((self.tops | self.imports) - _FIXED) | keywords
+        fields = {name for node in self.classes for name in class_fields(node)} | self._parts
+        attributes = _renamed(attributes - self.kept)
+        keywords = _renamed((keywords & fields & attributes) | (keywords - fields - self.theirs))
+        variables = _renamed((self.tops | self.imports) - _FIXED) | (keywords & self.given)
         counts = Counter(name for node in self.nodes for name in identifiers(node))
-        wanted = attributes | keywords | variables
-        ordered = sorted(wanted, key=lambda name: (-counts[name], name))
         taken = {*counts} | self.kept
-        new = dict(zip(ordered, (name for name in _short_names() if name not in taken), strict=False))
-        variable, attribute, word = ({name: new[name] for name in some} for some in (variables, attributes, keywords))
+        dotted = {n.attr for n in self.nodes if isinstance(n, ast.Attribute)} | self.kept
+        variable = _shortened(variables, counts, _short_names(), taken)
+        both = {name: variable[name] for name in attributes & variables}
+        attribute = both | _shortened(attributes - variables, counts, _attribute_names(), dotted | {*both.values()})
+        word = {name: attribute.get(name) or variable[name] for name in keywords}
         return _Renamer(variable, attribute, word)
 
     def _is_filled(self, node: ast.ClassDef) -> bool:
         """Whether a dataclass is made from, or shown as, a mapping by the names of its fields."""
         filled = any(
-            isinstance(n, ast.Call)
-            and isinstance(n.func, ast.Name)
-            and n.func.id == node.name
-            and any(k.arg is None for k in n.keywords)
+            isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == node.name and any(k.arg is None for k in n.keywords)
             for n in self.nodes
         )
         return filled or node.name.endswith("Config") or node.name == "Recipe"
+
+
+def _named_by_text(tree: ast.Module) -> Iterator[str]:
+    """Texts that name attributes."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if name in _BY_TEXT:
+                yield from (str(a.value) for a in node.args if isinstance(a, ast.Constant))
 
 
 def _units(statement: ast.stmt) -> Iterator[ast.stmt]:
@@ -133,7 +152,8 @@ def _letters(unit: ast.AST, given: set[str]) -> dict[str, str]:
     for name in _in_order(unit):
         if name in own - by_keyword and not name.startswith("__"):
             order.setdefault(name)
-    return dict(zip(order, _local_names(), strict=False))
+    others = set(_in_order(unit)) - set(order)
+    return dict(zip(order, (name for name in _local_names() if name not in others), strict=False))
 
 
 def _in_order(node: ast.AST) -> Iterator[str]:
@@ -141,7 +161,9 @@ def _in_order(node: ast.AST) -> Iterator[str]:
         yield node.id
     elif isinstance(node, ast.arg):
         yield node.arg
-    elif (isinstance(node, ast.ExceptHandler) and node.name) or isinstance(node, ast.FunctionDef):
+    elif isinstance(node, ast.ExceptHandler) and node.name:
+        yield node.name
+    elif isinstance(node, ast.FunctionDef):
         yield node.name
     for child in ast.iter_child_nodes(node):
         yield from _in_order(child)
@@ -184,7 +206,7 @@ class _Renamer(ast.NodeTransformer):
                 setattr(node, field, names.get(value, value))
         return super().generic_visit(node)
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:  # noqa: N802 - the visitor's naming
         """A class body's own names are attributes."""
         node.name = self._variables.get(node.name, node.name)
         node.bases, node.keywords = [self.visit(b) for b in node.bases], [self.visit(k) for k in node.keywords]
@@ -261,6 +283,18 @@ def stored_attributes(node: ast.ClassDef) -> set[str]:
 
 def _is_torch_module(node: ast.ClassDef) -> bool:
     return any(isinstance(base, ast.Attribute) and base.attr in ("Module", "Linear") for base in node.bases)
+
+
+def _shortened(names: set[str], counts: Counter[str], short: Iterator[str], taken: set[str]) -> dict[str, str]:
+    """The shortest free names for those that are used most."""
+    ordered = sorted(names, key=lambda name: (-counts[name], name))
+    return dict(zip(ordered, (name for name in short if name not in taken), strict=False))
+
+
+def _attribute_names() -> Iterator[str]:
+    """Names after a dot, which no variable can be mistaken for."""
+    yield from ascii_letters
+    yield from (a + b for a in ascii_letters for b in ascii_letters + digits)
 
 
 def _short_names() -> Iterator[str]:

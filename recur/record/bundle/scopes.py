@@ -44,12 +44,12 @@ class Globals(ast.NodeTransformer):
             name in scope.names and (not scope.is_class or level == innermost) for level, scope in enumerate(self._scopes)
         )
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:
+    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802 - the visitor's naming
         if self._is_global(node.id):
             node.id = self._name(node.id) or node.id
         return node
 
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:  # noqa: N802
         value = node.value
         if isinstance(value, ast.Name) and self._is_global(value.id):
             whole = self._attribute(value.id, node.attr)
@@ -57,17 +57,17 @@ class Globals(ast.NodeTransformer):
                 return ast.copy_location(ast.Name(whole, node.ctx), node)
         return self.generic_visit(node)
 
-    def visit_Global(self, node: ast.Global) -> ast.AST:
+    def visit_Global(self, node: ast.Global) -> ast.AST:  # noqa: N802
         node.names = [self._name(name) or name for name in node.names]
         return node
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:  # noqa: N802
         if not self._scopes:
             node.name = self._name(node.name) or node.name
         node.decorator_list = self._each(node.decorator_list)
         return self._function(node)
 
-    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
+    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:  # noqa: N802
         return self._function(node)
 
     def _function(self, node: Any) -> Any:
@@ -83,7 +83,7 @@ class Globals(ast.NodeTransformer):
         self._scopes.pop()
         return node
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:  # noqa: N802
         if not self._scopes:
             node.name = self._name(node.name) or node.name
         node.decorator_list, node.bases = self._each(node.decorator_list), self._each(node.bases)
@@ -93,7 +93,7 @@ class Globals(ast.NodeTransformer):
         self._scopes.pop()
         return node
 
-    def visit_ListComp(self, node: Any) -> ast.AST:
+    def visit_ListComp(self, node: Any) -> ast.AST:  # noqa: N802
         first: ast.comprehension = node.generators[0]
         first.iter = self.visit(first.iter)
         names = frozenset(n.id for g in node.generators for n in ast.walk(g.target) if isinstance(n, ast.Name))
