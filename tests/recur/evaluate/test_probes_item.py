@@ -10,8 +10,7 @@ import pytest
 
 from recur.data.dataset import Dataset
 from recur.data.oracle import dataset_oracle
-from recur.evaluate.probes.run import PROBED_MODES, ProbeEffort
-from recur.pipeline import probing
+from recur.evaluate.probes.run import PROBED_MODES
 from recur.pipeline.probing import probe_item
 from recur.pipeline.scoring import EvalItem
 from recur.record.rules.gate import Verdict
@@ -19,8 +18,7 @@ from tests.recur.evaluate.attempts import tiny_dataset, tiny_recipe, write_attem
 
 
 @pytest.fixture
-def item(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EvalItem:
-    monkeypatch.setattr(probing, "EFFORT", ProbeEffort(cuts=3, repeats=1, sum_positions=1, candidates=4))
+def item(tmp_path: Path) -> EvalItem:
     recipe = tiny_recipe()
     dataset = tiny_dataset(tmp_path, recipe)
     artifact = write_attempt(tmp_path / "a1", recipe, dataset.root)
