@@ -15,7 +15,7 @@ from recur.record.bundle.fold import fold
 from recur.record.bundle.modules import Definition, Foreign, Module, Modules, OurModule
 from recur.record.bundle.reach import CALLED_BY_LIBRARIES, Needed, Reach, members, uses
 from recur.record.bundle.scopes import Globals, clone, local_names
-from recur.record.bundle.strip import first_words, strip, without_annotations
+from recur.record.bundle.strip import UNWORDED, first_words, strip, without_annotations
 
 COMPONENTS = Definition("recur.components", "COMPONENTS")
 OVERRIDES = {
@@ -27,7 +27,11 @@ OVERRIDES = {
     ),
 }
 SHORT_ERRORS = {
-    Definition("recur.errors", "InputError"): "class InputError(RecurError):\n    value = property(str)\n",
+    Definition("recur.errors", "InputError"): (
+        "class InputError(RecurError):\n"
+        "    value = property(str)\n\n"
+        "    def __str__(self):\n        return ''.join(self.args) or 'artifact is damaged or of another recipe'\n"
+    ),
 }
 """Where errors keep their first argument alone."""
 ERRORS = "recur.errors"
@@ -110,7 +114,9 @@ def _made_error(statement: ast.stmt) -> ast.expr | None:
     last = statement.body[-1]
     if not statement.returns.id.endswith("Error") or not isinstance(last, ast.Return) or not isinstance(last.value, ast.Call):
         return None
-    return ast.Call(ast.Name(statement.returns.id, ast.Load()), [ast.Constant(first_words(last.value.args[0]))], [])
+    made = ast.Name(statement.returns.id, ast.Load())
+    words: list[ast.expr] = [] if made.id in UNWORDED else [ast.Constant(first_words(last.value.args[0]))]
+    return ast.Call(made, words, [])
 
 
 def _parts(modules: Modules, chosen: Mapping[str, Sequence[str]], package: str) -> list[Definition]:

@@ -36,7 +36,8 @@ def rename(tree: ast.Module) -> ast.Module:
             _Renamer(_letters(unit, program.given), {}, {}).visit(unit)
             if isinstance(unit, ast.FunctionDef):
                 unit.name = str(name)  # it belongs to the scope around
-    return ast.fix_missing_locations(program.renamer().visit(tree))
+    program.renamer().visit(tree)
+    return ast.fix_missing_locations(tree)
 
 
 class _Program:
@@ -87,7 +88,9 @@ class _Program:
     @cached_property
     def _parts(self) -> set[str]:
         """Names of the parts of components."""
-        made = [n for n in self.nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "SimpleNamespace"]
+        made = [
+            n for n in self.nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "SimpleNamespace"
+        ]
         return {k.arg for n in made for k in n.keywords if k.arg}
 
     def renamer(self) -> _Renamer:
@@ -115,7 +118,10 @@ class _Program:
     def _is_filled(self, node: ast.ClassDef) -> bool:
         """Whether a dataclass is made from, or shown as, a mapping by the names of its fields."""
         filled = any(
-            isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == node.name and any(k.arg is None for k in n.keywords)
+            isinstance(n, ast.Call)
+            and isinstance(n.func, ast.Name)
+            and n.func.id == node.name
+            and any(k.arg is None for k in n.keywords)
             for n in self.nodes
         )
         return filled or node.name.endswith("Config") or node.name == "Recipe"
@@ -161,9 +167,7 @@ def _in_order(node: ast.AST) -> Iterator[str]:
         yield node.id
     elif isinstance(node, ast.arg):
         yield node.arg
-    elif isinstance(node, ast.ExceptHandler) and node.name:
-        yield node.name
-    elif isinstance(node, ast.FunctionDef):
+    elif (isinstance(node, ast.ExceptHandler) and node.name) or isinstance(node, ast.FunctionDef):
         yield node.name
     for child in ast.iter_child_nodes(node):
         yield from _in_order(child)
@@ -206,7 +210,7 @@ class _Renamer(ast.NodeTransformer):
                 setattr(node, field, names.get(value, value))
         return super().generic_visit(node)
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:  # noqa: N802 - the visitor's naming
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         """A class body's own names are attributes."""
         node.name = self._variables.get(node.name, node.name)
         node.bases, node.keywords = [self.visit(b) for b in node.bases], [self.visit(k) for k in node.keywords]
@@ -243,9 +247,8 @@ def _renamed(names: set[str]) -> set[str]:
 
 def identifiers(node: ast.AST) -> Iterator[str]:
     """Names in one node itself."""
-    for field in _FIELDS.get(type(node), ()):
-        value = getattr(node, field)
-        yield from value if isinstance(value, list) else [value] if value else []
+    values = (getattr(node, field) for field in _FIELDS.get(type(node), ()))
+    yield from (str(value) for value in values if value)
 
 
 def _imported(tree: ast.Module) -> set[str]:
