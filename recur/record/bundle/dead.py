@@ -179,9 +179,12 @@ def _makes_itself(node: ast.ClassDef) -> bool:
 
 
 def _without_effect(node: ast.expr) -> bool:
-    """Pure, or asking a method of the object itself that takes nothing."""
-    asks = isinstance(node, ast.Call) and not node.args and not node.keywords and isinstance(node.func, ast.Attribute)
-    return _pure(node) or asks or (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict")
+    """Pure, or one call of a function or of a method without arguments: values are not made by what has an effect."""
+    if _pure(node):
+        return True
+    if not isinstance(node, ast.Call) or not all(map(_pure, node.args)) or node.keywords:
+        return False
+    return isinstance(node.func, ast.Name) or not node.args
 
 
 def _drop_unused(tree: ast.Module) -> None:

@@ -37,7 +37,7 @@ def is_dataclass(node: ast.ClassDef) -> bool:
 
 _REFUSALS = ("ArtifactError", "RecipeError")
 """Errors whose conditions the program does not ask for: damage is told by the container's checksum."""
-_MOST_WORDS = 8
+_MOST_WORDS = 5
 _ASKED = {"crc32", "startswith", "unknown"}
 """In conditions that stay: the checksum, whether a file is a container at all, and whether it has the model's parameters."""
 UNWORDED = ("ArtifactError",)
