@@ -22,6 +22,7 @@ import torch.distributed as dist
 from recur.components import component
 from recur.config import Recipe
 from recur.data.dataset import Dataset, load_dataset, validation_tokens
+from recur.data.staging import MANIFEST
 from recur.errors import InputError, RecurError
 from recur.evaluate.artifact import load_model
 from recur.evaluate.bpb import Score, total
@@ -98,9 +99,14 @@ class Program:
         self.artifact = Path(self.options.evaluate or Path(self.options.out, ARTIFACT_FILE))
         if not self.options.evaluate:
             self._make_out()
+        elif not self.artifact.is_file():
+            raise InputError(f"--evaluate {self.artifact}", "is not a file", "give an artifact")
 
     def _dataset(self) -> Dataset:
-        dataset, wanted = load_dataset(Path(self.options.data)), self.recipe.model.vocab_size
+        root, wanted = Path(self.options.data), self.recipe.model.vocab_size
+        if not (root / MANIFEST).is_file():
+            raise InputError(f"--data {root}", f"has no {MANIFEST}", "give a prepared dataset folder")
+        dataset = load_dataset(root)
         if dataset.vocab_size != wanted:
             value = f"--data {self.options.data} vocab_size={dataset.vocab_size}"
             raise InputError(value, f"must be model.vocab_size={wanted}", "prepare another")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.metadata import version
 
 from recur.config import Recipe
 from recur.record.bundle.flatten import Style
@@ -16,7 +17,10 @@ from recur.record.bundle.pack import pack
 from recur.record.bundle.program import program
 from recur.record.bundle.shrink import shrink
 
-__all__ = ["Bundle", "bundle", "with_code_bytes"]
+__all__ = ["Bundle", "bundle", "requirements", "with_code_bytes"]
+
+REQUIRED = ("torch", "numpy", "scipy", "brotli", "constriction", "sentencepiece")
+"""What the script imports beside the standard library; a test holds this against the script."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,3 +48,8 @@ def with_code_bytes(recipe: Recipe) -> Recipe:
     if recipe.artifact.code_bytes_source != "bundle":
         return recipe
     return replace(recipe, artifact=replace(recipe.artifact, code_bytes=len(bundle(recipe).source)))
+
+
+def requirements() -> str:
+    """The script's requirements.txt, with the versions that are installed here."""
+    return "".join(f"{name}=={version(name).split('+')[0]}\n" for name in REQUIRED)

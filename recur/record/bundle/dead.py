@@ -63,7 +63,7 @@ class _Nones(ast.NodeTransformer):
     def __init__(self, names: set[str]) -> None:
         self._names = names
 
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:  # noqa: N802 - the visitor's naming
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
         is_none = isinstance(node.ctx, ast.Load) and node.attr in self._names
         return ast.copy_location(ast.Constant(None), node) if is_none else node
@@ -80,12 +80,12 @@ class _Empty(ast.NodeTransformer):
     def __init__(self, functions: set[str]) -> None:
         self._functions = functions
 
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:  # noqa: N802
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         call = node.value
         empty = isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in self._functions
         return None if empty else node
 
-    def visit_For(self, node: ast.For) -> Any:  # noqa: N802
+    def visit_For(self, node: ast.For) -> Any:
         self.generic_visit(node)
         node.body = [s for s in node.body if not isinstance(s, ast.Pass)]
         if not node.body and not node.orelse and _pure(node.iter):
@@ -93,13 +93,13 @@ class _Empty(ast.NodeTransformer):
         node.body = node.body or [ast.Pass()]
         return node
 
-    def visit_If(self, node: ast.If) -> Any:  # noqa: N802
+    def visit_If(self, node: ast.If) -> Any:
         self.generic_visit(node)
         node.body = node.body or [ast.Pass()]
         does_nothing = all(isinstance(s, ast.Pass) for s in (*node.body, *node.orelse))
         return None if does_nothing and _pure(node.test) else node
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         self.generic_visit(node)
         loads = Counter(n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
         loads.update(n.target.id for n in ast.walk(node) if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name))
@@ -179,9 +179,12 @@ def _makes_itself(node: ast.ClassDef) -> bool:
 
 
 def _without_effect(node: ast.expr) -> bool:
-    """Pure, or asking a method of the object itself that takes nothing."""
-    asks = isinstance(node, ast.Call) and not node.args and not node.keywords and isinstance(node.func, ast.Attribute)
-    return _pure(node) or asks or (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict")
+    """Pure, or one call of a function or of a method without arguments: values are not made by what has an effect."""
+    if _pure(node):
+        return True
+    if not isinstance(node, ast.Call) or not all(map(_pure, node.args)) or node.keywords:
+        return False
+    return isinstance(node.func, ast.Name) or not node.args
 
 
 def _drop_unused(tree: ast.Module) -> None:
@@ -211,5 +214,3 @@ def _is_unasked(statement: ast.stmt, asked: set[Any]) -> bool:
     if not isinstance(statement, ast.FunctionDef) or statement.name in CALLED_BY_LIBRARIES:
         return False
     return statement.name not in asked and not (statement.name.startswith("__") and statement.name.endswith("__"))
-
-

@@ -13,45 +13,14 @@ from typing import Any
 
 from recur.record.bundle.fold import fold
 from recur.record.bundle.modules import Definition, Foreign, Module, Modules, OurModule
+from recur.record.bundle.overrides import COMPONENTS, OVERRIDES, REFUSED, SHORT
 from recur.record.bundle.reach import CALLED_BY_LIBRARIES, Needed, Reach, members, uses
 from recur.record.bundle.scopes import Globals, clone, local_names
-from recur.record.bundle.strip import first_words, strip, without_annotations
+from recur.record.bundle.strip import UNWORDED, first_words, strip, without_annotations
 
-COMPONENTS = Definition("recur.components", "COMPONENTS")
-OVERRIDES = {
-    Definition("recur.components", "component"): (
-        "from types import SimpleNamespace\nCOMPONENTS = SimpleNamespace\n\n\n"
-        "def component(package, name):\n    '''The parts of a component.'''\n    return COMPONENTS[package][name]\n\n\n"
-        "def available(package):\n    '''Names of the components of a package, sorted.'''\n"
-        "    return sorted(COMPONENTS[package])\n"
-    ),
-}
-SHORT_ERRORS = {
-    Definition("recur.errors", "InputError"): "class InputError(RecurError):\n    value = property(str)\n",
-}
-"""Where errors keep their first argument alone."""
 ERRORS = "recur.errors"
 WORDED = ("recur.single.program",)
 """Modules whose errors keep their wording: they are about what a user gives."""
-REFUSED = {
-    "solve": {
-        Definition("recur.artifact.reference", "read_container"): (
-            "def read_container(blob, *, compressor, max_bytes):\n"
-            "    '''Not in this program.'''\n"
-            "    raise ArtifactError('artifact', 'is no container of ours', 'read it with the program that wrote it')\n"
-        ),
-        Definition("recur.quantize.plan", "_quantize"): "def _quantize(job, W, hessian, cfg):\n    raise AssertionError\n",
-    },
-    "prune": {
-        Definition("recur.artifact.container", "read_container"): (
-            "def read_container(blob, *, max_bytes):\n"
-            "    '''Not in this program.'''\n"
-            "    raise ArtifactError('artifact', 'is no container of this recipe', 'read it with the program that wrote it')\n"
-        ),
-        Definition("recur.artifact.decode", "_grid"): "def _grid(*parts):\n    raise AssertionError\n",
-    },
-}
-"""What a program of a way of fitting never comes to: the other container, and codes of the other kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +44,7 @@ def flatten(entries: Sequence[Definition], chosen: Mapping[str, Sequence[str]], 
     Returns:
         A module without any effect but its definitions.
     """
-    overrides = OVERRIDES | REFUSED[style.fit] | ({} if style.readable else SHORT_ERRORS)
+    overrides = OVERRIDES | REFUSED[style.fit] | ({} if style.readable else SHORT)
     modules = Modules(lambda module, statement: _prepared(module, statement, style), overrides)
     reach = Reach(modules, lambda text: _parts(modules, chosen, text))
     for entry in entries:
@@ -110,7 +79,9 @@ def _made_error(statement: ast.stmt) -> ast.expr | None:
     last = statement.body[-1]
     if not statement.returns.id.endswith("Error") or not isinstance(last, ast.Return) or not isinstance(last.value, ast.Call):
         return None
-    return ast.Call(ast.Name(statement.returns.id, ast.Load()), [ast.Constant(first_words(last.value.args[0]))], [])
+    made = ast.Name(statement.returns.id, ast.Load())
+    words: list[ast.expr] = [] if made.id in UNWORDED else [ast.Constant(first_words(last.value.args[0]))]
+    return ast.Call(made, words, [])
 
 
 def _parts(modules: Modules, chosen: Mapping[str, Sequence[str]], package: str) -> list[Definition]:

@@ -103,7 +103,7 @@ class _Calls(ast.NodeTransformer):
     def __init__(self, functions: dict[str, Signature], methods: dict[str, Signature]) -> None:
         self._functions, self._methods = functions, methods
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802 - the visitor's naming
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         called = None
         if isinstance(node.func, ast.Name):
@@ -128,15 +128,21 @@ def _by_position(node: ast.Call, called: Signature) -> None:
 
 
 def inline_functions(tree: ast.Module) -> ast.Module:
-    """One-line functions that are called in one place, put there, where their arguments are plain enough."""
+    """One-line functions that are called in one place, or only hand on what they are given, put there."""
     while True:
         uses = Counter(n.id for n in ast.walk(tree) if isinstance(n, ast.Name))
-        once = {f.name: f for f in tree.body if isinstance(f, ast.FunctionDef) and uses[f.name] == 1 and _is_one_line(f)}
-        caller = _Inline(once)
+        lines = {f.name: f for f in tree.body if isinstance(f, ast.FunctionDef) and _is_one_line(f)}
+        caller = _Inline({name: f for name, f in lines.items() if uses[name] == 1 or _hands_on(f)})
         tree = caller.visit(tree)
         if not caller.done:
             return ast.fix_missing_locations(tree)
-        tree.body = [s for s in tree.body if not (isinstance(s, ast.FunctionDef) and s.name in caller.done)]
+        left = Counter(n.id for n in ast.walk(tree) if isinstance(n, ast.Name))
+        tree.body = [s for s in tree.body if not (isinstance(s, ast.FunctionDef) and s.name in lines and not left[s.name])]
+
+
+def _hands_on(function: ast.FunctionDef) -> bool:
+    only = function.body[0]
+    return isinstance(only, ast.Return) and isinstance(only.value, ast.Name)
 
 
 def _is_one_line(function: ast.FunctionDef) -> bool:
@@ -151,7 +157,7 @@ class _Inline(ast.NodeTransformer):
     def __init__(self, functions: dict[str, ast.FunctionDef]) -> None:
         self._functions, self.done = functions, set[str]()
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         function = self._functions.get(node.func.id) if isinstance(node.func, ast.Name) else None
         if function is None or self.done or node.keywords or len(node.args) != len(_names(function.args)):
@@ -175,7 +181,10 @@ def _fits(body: ast.expr, given: dict[str, ast.expr]) -> bool:
         if isinstance(value, ast.Starred) or inner & {n.id for n in ast.walk(value) if isinstance(n, ast.Name)}:
             return False
         calls = any(isinstance(n, ast.Call | ast.comprehension | ast.Lambda) for n in ast.walk(value))
-        if calls or not (isinstance(value, ast.Name | ast.Constant) or (reads[name] == 1 and not comprehends)):
+        handed_on = isinstance(body, ast.Name) and body.id == name
+        if not handed_on and (
+            calls or not (isinstance(value, ast.Name | ast.Constant) or (reads[name] == 1 and not comprehends))
+        ):
             return False
     return True
 
@@ -230,7 +239,7 @@ class _Constants(ast.NodeTransformer):
     def __init__(self, values: dict[str, ast.expr]) -> None:
         self._values = values
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802
+    def visit_Name(self, node: ast.Name) -> ast.AST:
         if isinstance(node.ctx, ast.Load) and node.id in self._values:
             return clone(self._values[node.id])
         return node

@@ -14,11 +14,19 @@ import keyword
 from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
-from string import ascii_letters, ascii_lowercase, ascii_uppercase, digits
 
 from recur.record.bundle.library import LIBRARY
+from recur.record.bundle.names import (
+    attribute_names,
+    class_fields,
+    imported,
+    inner_imports,
+    local_letters,
+    short_names,
+    stored_attributes,
+    top_names,
+)
 from recur.record.bundle.scopes import local_names, parameters
-from recur.record.bundle.strip import is_dataclass
 
 _BY_TEXT = ("getattr", "hasattr", "setattr", "register_buffer", "register_parameter")
 """Calls that name an attribute by a text."""
@@ -36,7 +44,8 @@ def rename(tree: ast.Module) -> ast.Module:
             _Renamer(_letters(unit, program.given), {}, {}).visit(unit)
             if isinstance(unit, ast.FunctionDef):
                 unit.name = str(name)  # it belongs to the scope around
-    return ast.fix_missing_locations(program.renamer().visit(tree))
+    program.renamer().visit(tree)
+    return ast.fix_missing_locations(tree)
 
 
 class _Program:
@@ -47,7 +56,7 @@ class _Program:
         functions = [n for n in self.nodes if isinstance(n, ast.FunctionDef)]
         self.classes = [n for n in self.nodes if isinstance(n, ast.ClassDef)]
         self.tops = {name for statement in tree.body for name in top_names(statement)}
-        self.imports = _imported(tree)
+        self.imports = imported(tree)
         self.stored = {c.name: stored_attributes(c) for c in self.classes}
         self.methods = {s.name for c in self.classes for s in c.body if isinstance(s, ast.FunctionDef)}
         ours, self.kept = self._keywords()
@@ -87,7 +96,9 @@ class _Program:
     @cached_property
     def _parts(self) -> set[str]:
         """Names of the parts of components."""
-        made = [n for n in self.nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "SimpleNamespace"]
+        made = [
+            n for n in self.nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "SimpleNamespace"
+        ]
         return {k.arg for n in made for k in n.keywords if k.arg}
 
     def renamer(self) -> _Renamer:
@@ -106,16 +117,19 @@ class _Program:
         counts = Counter(name for node in self.nodes for name in identifiers(node))
         taken = {*counts} | self.kept
         dotted = {n.attr for n in self.nodes if isinstance(n, ast.Attribute)} | self.kept
-        variable = _shortened(variables, counts, _short_names(), taken)
+        variable = _shortened(variables, counts, short_names(), taken)
         both = {name: variable[name] for name in attributes & variables}
-        attribute = both | _shortened(attributes - variables, counts, _attribute_names(), dotted | {*both.values()})
+        attribute = both | _shortened(attributes - variables, counts, attribute_names(), dotted | {*both.values()})
         word = {name: attribute.get(name) or variable[name] for name in keywords}
         return _Renamer(variable, attribute, word)
 
     def _is_filled(self, node: ast.ClassDef) -> bool:
         """Whether a dataclass is made from, or shown as, a mapping by the names of its fields."""
         filled = any(
-            isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == node.name and any(k.arg is None for k in n.keywords)
+            isinstance(n, ast.Call)
+            and isinstance(n.func, ast.Name)
+            and n.func.id == node.name
+            and any(k.arg is None for k in n.keywords)
             for n in self.nodes
         )
         return filled or node.name.endswith("Config") or node.name == "Recipe"
@@ -144,7 +158,7 @@ def _letters(unit: ast.AST, given: set[str]) -> dict[str, str]:
     own: set[str] = set()
     for node in ast.walk(unit):
         if isinstance(node, ast.FunctionDef | ast.Lambda):
-            own |= local_names(node) - {a.asname or a.name.split(".")[0] for a in _inner_imports(node)}
+            own |= local_names(node) - {a.asname or a.name.split(".")[0] for a in inner_imports(node)}
         elif isinstance(node, ast.comprehension):
             own |= {n.id for n in ast.walk(node.target) if isinstance(n, ast.Name)}
     by_keyword = {a.arg for f in ast.walk(unit) if isinstance(f, ast.FunctionDef) for a in parameters(f)} & given
@@ -153,7 +167,7 @@ def _letters(unit: ast.AST, given: set[str]) -> dict[str, str]:
         if name in own - by_keyword and not name.startswith("__"):
             order.setdefault(name)
     others = set(_in_order(unit)) - set(order)
-    return dict(zip(order, (name for name in _local_names() if name not in others), strict=False))
+    return dict(zip(order, (name for name in local_letters() if name not in others), strict=False))
 
 
 def _in_order(node: ast.AST) -> Iterator[str]:
@@ -161,10 +175,8 @@ def _in_order(node: ast.AST) -> Iterator[str]:
         yield node.id
     elif isinstance(node, ast.arg):
         yield node.arg
-    elif isinstance(node, ast.ExceptHandler) and node.name:
-        yield node.name
-    elif isinstance(node, ast.FunctionDef):
-        yield node.name
+    elif (isinstance(node, ast.ExceptHandler) and node.name) or isinstance(node, ast.FunctionDef):
+        yield str(node.name)
     for child in ast.iter_child_nodes(node):
         yield from _in_order(child)
 
@@ -206,7 +218,7 @@ class _Renamer(ast.NodeTransformer):
                 setattr(node, field, names.get(value, value))
         return super().generic_visit(node)
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:  # noqa: N802 - the visitor's naming
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         """A class body's own names are attributes."""
         node.name = self._variables.get(node.name, node.name)
         node.bases, node.keywords = [self.visit(b) for b in node.bases], [self.visit(k) for k in node.keywords]
@@ -243,42 +255,8 @@ def _renamed(names: set[str]) -> set[str]:
 
 def identifiers(node: ast.AST) -> Iterator[str]:
     """Names in one node itself."""
-    for field in _FIELDS.get(type(node), ()):
-        value = getattr(node, field)
-        yield from value if isinstance(value, list) else [value] if value else []
-
-
-def _imported(tree: ast.Module) -> set[str]:
-    """Names that top-level imports bind and that can be renamed by ``as``."""
-    aliases = [a for s in tree.body if isinstance(s, ast.Import | ast.ImportFrom) for a in s.names]
-    dotted = {a.name.split(".")[0] for a in aliases if "." in a.name and not a.asname}
-    local = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) for a in _inner_imports(n)}
-    return {a.asname or a.name for a in aliases if "." not in (a.asname or a.name)} - dotted - local
-
-
-def _inner_imports(function: ast.AST) -> list[ast.alias]:
-    return [a for n in ast.walk(function) if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names]
-
-
-def top_names(statement: ast.stmt) -> list[str]:
-    """Names that a definition or assignment makes."""
-    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
-        return [statement.name]
-    targets = statement.targets if isinstance(statement, ast.Assign) else []
-    return [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
-
-
-def class_fields(node: ast.ClassDef) -> set[str]:
-    """Fields of a dataclass."""
-    if not is_dataclass(node):
-        return set()
-    return {s.target.id for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)}
-
-
-def stored_attributes(node: ast.ClassDef) -> set[str]:
-    """Attributes that a class's methods set on ``self``."""
-    stored = (n for n in ast.walk(node) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store))
-    return {n.attr for n in stored if isinstance(n.value, ast.Name) and n.value.id == "self"}
+    values = (getattr(node, field) for field in _FIELDS.get(type(node), ()))
+    yield from (str(value) for value in values if value)
 
 
 def _is_torch_module(node: ast.ClassDef) -> bool:
@@ -289,20 +267,3 @@ def _shortened(names: set[str], counts: Counter[str], short: Iterator[str], take
     """The shortest free names for those that are used most."""
     ordered = sorted(names, key=lambda name: (-counts[name], name))
     return dict(zip(ordered, (name for name in short if name not in taken), strict=False))
-
-
-def _attribute_names() -> Iterator[str]:
-    """Names after a dot, which no variable can be mistaken for."""
-    yield from ascii_letters
-    yield from (a + b for a in ascii_letters for b in ascii_letters + digits)
-
-
-def _short_names() -> Iterator[str]:
-    """Shared names: capitals, then two characters; a single small letter is always local."""
-    yield from ascii_uppercase
-    yield from (a + b for a in ascii_letters for b in ascii_letters + digits)
-
-
-def _local_names() -> Iterator[str]:
-    yield from ascii_lowercase
-    yield from ("_" + b for b in ascii_letters)

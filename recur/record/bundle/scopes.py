@@ -44,12 +44,12 @@ class Globals(ast.NodeTransformer):
             name in scope.names and (not scope.is_class or level == innermost) for level, scope in enumerate(self._scopes)
         )
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802 - the visitor's naming
+    def visit_Name(self, node: ast.Name) -> ast.AST:
         if self._is_global(node.id):
             node.id = self._name(node.id) or node.id
         return node
 
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:  # noqa: N802
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         value = node.value
         if isinstance(value, ast.Name) and self._is_global(value.id):
             whole = self._attribute(value.id, node.attr)
@@ -57,20 +57,22 @@ class Globals(ast.NodeTransformer):
                 return ast.copy_location(ast.Name(whole, node.ctx), node)
         return self.generic_visit(node)
 
-    def visit_Global(self, node: ast.Global) -> ast.AST:  # noqa: N802
+    def visit_Global(self, node: ast.Global) -> ast.AST:
         node.names = [self._name(name) or name for name in node.names]
         return node
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         if not self._scopes:
             node.name = self._name(node.name) or node.name
         node.decorator_list = self._each(node.decorator_list)
-        return self._function(node)
+        self._function(node)
+        return node
 
-    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:  # noqa: N802
-        return self._function(node)
+    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
+        self._function(node)
+        return node
 
-    def _function(self, node: Any) -> Any:
+    def _function(self, node: Any) -> None:
         arguments: ast.arguments = node.args
         arguments.defaults = self._each(arguments.defaults)
         arguments.kw_defaults = [None if d is None else self.visit(d) for d in arguments.kw_defaults]
@@ -81,9 +83,8 @@ class Globals(ast.NodeTransformer):
         self._scopes.append(Scope(local_names(node)))
         node.body = self._each(node.body) if isinstance(node.body, list) else self.visit(node.body)
         self._scopes.pop()
-        return node
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:  # noqa: N802
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         if not self._scopes:
             node.name = self._name(node.name) or node.name
         node.decorator_list, node.bases = self._each(node.decorator_list), self._each(node.bases)
@@ -93,7 +94,7 @@ class Globals(ast.NodeTransformer):
         self._scopes.pop()
         return node
 
-    def visit_ListComp(self, node: Any) -> ast.AST:  # noqa: N802
+    def visit_ListComp(self, node: Any) -> ast.AST:
         first: ast.comprehension = node.generators[0]
         first.iter = self.visit(first.iter)
         names = frozenset(n.id for g in node.generators for n in ast.walk(g.target) if isinstance(n, ast.Name))

@@ -8,8 +8,8 @@ from string import ascii_letters
 import python_minifier
 
 from recur.record.bundle.dead import without_dead
-from recur.record.bundle.flatten import COMPONENTS
 from recur.record.bundle.inline import inline_constants, inline_functions, positional
+from recur.record.bundle.overrides import COMPONENTS
 from recur.record.bundle.rename import rename
 
 

@@ -37,9 +37,11 @@ def is_dataclass(node: ast.ClassDef) -> bool:
 
 _REFUSALS = ("ArtifactError", "RecipeError")
 """Errors whose conditions the program does not ask for: damage is told by the container's checksum."""
-_MOST_WORDS = 8
-_ASKED = ("crc32", "startswith")
-"""In conditions that stay: the checksum, and whether a file is a container at all."""
+_MOST_WORDS = 5
+_ASKED = {"crc32", "startswith", "unknown"}
+"""In conditions that stay: the checksum, whether a file is a container at all, and whether it has the model's parameters."""
+UNWORDED = ("ArtifactError",)
+"""Errors that keep no text; the program has one for all of them."""
 
 
 class _Annotations(ast.NodeTransformer):
@@ -48,14 +50,14 @@ class _Annotations(ast.NodeTransformer):
     def __init__(self) -> None:
         self._fields: list[bool] = [False]
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:  # noqa: N802 - the visitor's naming
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         self._fields.append(is_dataclass(node))
         self.generic_visit(node)
         self._fields.pop()
         node.body = node.body or [ast.Pass()]
         return node
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         for argument in parameters(node):
             argument.annotation = None
         node.returns = None
@@ -65,7 +67,7 @@ class _Annotations(ast.NodeTransformer):
         node.body = node.body or [ast.Pass()]
         return node
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
         if "ClassVar" in ast.unparse(node.annotation):
             return None
         node.value = node.value and self.visit(node.value)
@@ -74,7 +76,7 @@ class _Annotations(ast.NodeTransformer):
             return node
         return ast.Assign([node.target], node.value) if node.value is not None else None
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         is_cast = isinstance(node.func, ast.Name) and node.func.id == "cast"
         return node.args[1] if is_cast else node
@@ -91,36 +93,37 @@ class _Strip(_Annotations):
             return joined(parts)
         return ast.Constant(" ".join(first_words(parts[0]).split()[:_MOST_WORDS]))
 
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:  # noqa: N802
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         is_text = isinstance(node.value, ast.Constant)
         return None if is_text or _is_logging(node.value) else self.generic_visit(node)
 
-    def visit_Assert(self, node: ast.Assert) -> None:  # noqa: N802
+    def visit_Assert(self, node: ast.Assert) -> None:
         return None
 
-    def visit_keyword(self, node: ast.keyword) -> ast.AST | None:  # noqa: N802
+    def visit_keyword(self, node: ast.keyword) -> ast.AST | None:
         """``zip(strict=...)`` asserts what holds; help texts of the command line are documentation."""
         return None if node.arg in ("strict", "help", "description", "metavar") else self.generic_visit(node)
 
-    def visit_If(self, node: ast.If) -> Any:  # noqa: N802
-        """A refusal of what is damaged or contradicts the recipe is left out: the recipe was checked before the script was made."""
+    def visit_If(self, node: ast.If) -> Any:
+        """A refusal of what is damaged or contradicts the recipe is left out: the recipe was checked before."""
         self.generic_visit(node)
         *before, last = node.body
         refuses = isinstance(last, ast.Raise) and _refusal(last) and all(isinstance(s, ast.Assign) for s in before)
-        refuses = refuses and not any(isinstance(n, ast.Attribute) and n.attr in _ASKED for n in ast.walk(node.test))
+        refuses = refuses and not _ASKED & {getattr(n, "attr", getattr(n, "id", "")) for n in ast.walk(node.test)}
         if isinstance(last, ast.Raise):
             read = {n.id for n in ast.walk(last) if isinstance(n, ast.Name)}
             node.body = [s for s in before if not _only_for_the_text(s, read)] + [last]
         return (node.orelse or None) if refuses else node
 
-    def visit_Raise(self, node: ast.Raise) -> Any:  # noqa: N802
+    def visit_Raise(self, node: ast.Raise) -> Any:
         node.cause = None
         call = node.exc
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in self._errors:
             replacement = self._errors[call.func.id]
             if replacement is not None:
                 return ast.Raise(replacement, None)
-            call.args, call.keywords = [self._words(call.args)], []
+            silent = call.func.id in UNWORDED and not self._wording
+            call.args, call.keywords = [] if silent else [self._words(call.args)], []
         return self.generic_visit(node)
 
 
