@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recur.evaluate.probes.scoring import Nats, Noise, Scoring, largest_difference, spread
+from recur.evaluate.probes.scoring import RECHECKS, Nats, Noise, Scoring, largest_difference, spread
 from recur.evaluate.windows import IntArray
 
 
@@ -62,8 +62,13 @@ def probe_causality(
     chosen = spread(FIRST_CUT, len(tokens), cuts, rng)
     for cut in chosen:
         before = cut - 1  # position p has target p + 1, so those up to cut - 2 have their targets before the cut
-        after = scoring(flipped(tokens, cut, vocab_size, rng))
+        changed = flipped(tokens, cut, vocab_size, rng)
+        after = scoring(changed)
         movement = largest_difference(first[:before], after[:before])
+        for _ in range(RECHECKS):
+            if not movement <= noise.tolerance_nats:
+                again = largest_difference(scoring(tokens)[:before], scoring(changed)[:before])
+                movement = min(movement, again)
         compared += int(np.isfinite(first[:before]).sum())
         largest = max(largest, movement)
         if not movement <= noise.tolerance_nats:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recur.evaluate.probes.scoring import Claimed, Nats, Noise, Scoring
+from recur.evaluate.probes.scoring import RECHECKS, Claimed, Nats, Noise, Scoring
 from recur.evaluate.windows import IntArray
 
 SUM_TOLERANCE = 1e-4
@@ -64,17 +64,12 @@ def probe_normalisation(
     findings: list[str] = []
     largest = 0.0
     for position in positions:
-        rng = np.random.default_rng([seed, position])
-        log_p = claimed(tokens, position) if claimed else np.full(vocab_size, np.nan)
-        chosen = _candidates(log_p, candidates, rng)
-        realised = np.array([-scoring(_with_target(tokens, position, token))[position] for token in chosen])
-        p = np.exp(log_p)
-        p[chosen] = np.exp(realised)
-        error = abs(float(p.sum()) - 1.0)
-        largest = max(largest, error if np.isfinite(error) else float("inf"))
-        if not error <= tolerance:
-            findings.append(f"realised probabilities of the target of position {position} sum to {p.sum():.6g}")
-        findings += _unlike(realised, log_p, chosen, position, noise) if claimed else []
+        for _ in range(1 + RECHECKS):
+            one = _summed(scoring, tokens, vocab_size, noise, position, candidates, claimed, seed)
+            if not one.findings:
+                break
+        largest = max(largest, one.error)
+        findings += one.findings
     return Normalisation(
         positions=len(positions),
         candidates=min(candidates, vocab_size),
@@ -82,6 +77,37 @@ def probe_normalisation(
         tolerance=tolerance,
         findings=tuple(findings),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sum:
+    """One position: how far its sum is from 1, and what is wrong."""
+
+    error: float
+    findings: tuple[str, ...]
+
+
+def _summed(
+    scoring: Scoring,
+    tokens: IntArray,
+    vocab_size: int,
+    noise: Noise,
+    position: int,
+    candidates: int,
+    claimed: Claimed | None,
+    seed: int,
+) -> _Sum:
+    rng = np.random.default_rng([seed, position])
+    log_p = claimed(tokens, position) if claimed else np.full(vocab_size, np.nan)
+    chosen = _candidates(log_p, candidates, rng)
+    realised = np.array([-scoring(_with_target(tokens, position, token))[position] for token in chosen])
+    p = np.exp(log_p)
+    p[chosen] = np.exp(realised)
+    error = abs(float(p.sum()) - 1.0)
+    findings = _unlike(realised, log_p, chosen, position, noise) if claimed else []
+    if not error <= max(SUM_TOLERANCE, noise.tolerance_nats):
+        findings = [f"realised probabilities of the target of position {position} sum to {p.sum():.6g}", *findings]
+    return _Sum(error=error if np.isfinite(error) else float("inf"), findings=tuple(findings))
 
 
 def _with_target(tokens: IntArray, position: int, token: int) -> IntArray:
