@@ -32,8 +32,8 @@ FLOOR_NATS = 1e-5
 NOISE_FACTOR = 4.0
 """The largest of many comparisons against the largest of a few repeats."""
 RECHECKS = 3
-"""A movement counts if it comes again as often: bf16 kernels on a CPU differ from themselves about once in a thousand streams,
-too rarely for the repeats to show; what a scoring does on purpose it does again."""
+"""A movement counts if it comes again as often: bf16 kernels on a CPU were seen to differ from themselves too rarely for the
+repeats to show it (docs/log.md); what a scoring does on purpose it does again."""
 CEILING_NATS: dict[Precision, float] = {"fp32": 1e-3, "bf16": 0.25}
 """bf16 logits of 8 to 16 are 1/16 apart, so another order of sums may move a loss by that."""
 
