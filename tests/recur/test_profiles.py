@@ -60,7 +60,8 @@ def departures(profile: str, base: str) -> dict[str, Any]:
         ("recur", "record_1421", {
             "train.recurrence_start_step": 2000,
             "quantize.calibration_batches": 8,
-            "artifact.code_bytes": 24_584,
+            "artifact.code_bytes": 0,
+            "artifact.code_bytes_source": "bundle",
         }),
         ("smoke_recur", "smoke", {"train.recurrence_start_step": 40, "quantize.calibration_batches": 4}),
     ],
