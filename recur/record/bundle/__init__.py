@@ -25,10 +25,15 @@ REQUIRED = ("torch", "numpy", "scipy", "brotli", "constriction", "sentencepiece"
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """One script: as it is shipped, and readable (it counts the shipped one's bytes, so both make the same artifact)."""
+    """One script: as it is shipped, and the recipe it was made of."""
 
     source: bytes
-    plain: str
+    recipe: Recipe
+
+    @property
+    def plain(self) -> str:
+        """The same program readable; it counts the shipped one's bytes as its code, so both make the same artifact."""
+        return program(self.recipe, Style(readable=True, fit=self.recipe.artifact.fit), len(self.source))
 
 
 def bundle(recipe: Recipe) -> Bundle:
@@ -39,8 +44,7 @@ def bundle(recipe: Recipe) -> Bundle:
 @lru_cache(maxsize=4)
 def _bundle(recipe: Recipe) -> Bundle:
     short = Style(readable=False, fit=recipe.artifact.fit, values=known_values(recipe))
-    source = pack(shrink(program(recipe, short, None)).encode())
-    return Bundle(source=source, plain=program(recipe, Style(readable=True, fit=recipe.artifact.fit), len(source)))
+    return Bundle(source=pack(shrink(program(recipe, short, None)).encode()), recipe=recipe)
 
 
 def with_code_bytes(recipe: Recipe) -> Recipe:

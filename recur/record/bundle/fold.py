@@ -54,9 +54,7 @@ def _other_attributes() -> frozenset[str]:
 def fold(statement: ast.stmt, values: dict[str, Any]) -> ast.stmt:
     """Put the values in place in a top-level statement and leave out what cannot run."""
     folded: ast.stmt = _Fold(values).visit(statement)
-    for _ in range(3):
-        for function in [n for n in ast.walk(folded) if isinstance(n, ast.FunctionDef)]:
-            _propagate(function)
+    while sum(_propagate(n) for n in ast.walk(folded) if isinstance(n, ast.FunctionDef)):
         folded = _Fold({}).visit(folded)
     return ast.fix_missing_locations(folded)
 
@@ -131,8 +129,8 @@ def _until_exit(block: list[ast.stmt]) -> list[ast.stmt]:
     return kept if len(kept) < 2 else [s for s in kept if not isinstance(s, ast.Pass)]
 
 
-def _propagate(function: ast.FunctionDef) -> None:
-    """Locals that are given one constant and never another are put in place."""
+def _propagate(function: ast.FunctionDef) -> bool:
+    """Locals that are given one constant and never another are put in place; whether there were any."""
     stores = Counter(n.id for n in ast.walk(function) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load))
     stores.update(a.arg for f in ast.walk(function) if isinstance(f, ast.FunctionDef | ast.Lambda) for a in parameters(f))
     values: dict[str, ast.expr] = {}
@@ -143,6 +141,7 @@ def _propagate(function: ast.FunctionDef) -> None:
                 values[name] = node.value
     if values:
         _Locals(values).visit(function)
+    return bool(values)
 
 
 class _Locals(ast.NodeTransformer):

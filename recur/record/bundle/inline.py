@@ -160,8 +160,8 @@ class _Inline(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         function = self._functions.get(node.func.id) if isinstance(node.func, ast.Name) else None
-        if function is None or self.done or node.keywords or len(node.args) != len(_names(function.args)):
-            return node  # one at a time: a body that was put in place may hold the next call
+        if function is None or node.keywords or len(node.args) != len(_names(function.args)):
+            return node
         body = function.body[0]
         assert isinstance(body, ast.Return) and body.value is not None
         given = dict(zip(_names(function.args), node.args, strict=True))

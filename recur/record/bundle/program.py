@@ -44,9 +44,10 @@ def program(recipe: Recipe, style: Style, code_bytes: int | None) -> str:
         code_bytes: size of the packed script; None = the size of the file that runs.
     """
     tree = flatten((ENTRY, *CONFIGS), components(recipe), style)
-    size = "os.path.getsize(__file__)" if code_bytes is None else str(code_bytes)
+    size = "getsize(__file__)" if code_bytes is None else str(code_bytes)
     made = literal(recipe, _fields(tree))
-    start = f"import os, sys\nsys.exit(main({made}, {_shown(recipe)!r}, sys.argv[1:], os.environ, {size}))"
+    imports = "import sys\nfrom os import environ\nfrom os.path import getsize\n"
+    start = f"{imports}sys.exit(main({made}, {_shown(recipe)!r}, sys.argv[1:], environ, {size}))"
     tree.body += ast.parse(start).body
     return ast.unparse(ast.fix_missing_locations(tree))
 

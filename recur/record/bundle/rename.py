@@ -37,18 +37,18 @@ _FIXED = frozenset(dir(builtins)) | set(keyword.kwlist) | {"__file__", "_"}
 
 def rename(tree: ast.Module) -> ast.Module:
     """The program with short names, in place."""
-    program = _Program(tree)
+    program = Program(tree)
     for statement in tree.body:
         for unit in _units(statement):
             name = getattr(unit, "name", None)
-            _Renamer(_letters(unit, program.given), {}, {}).visit(unit)
+            Renamer(_letters(unit, program.given), {}, {}).visit(unit)
             if isinstance(unit, ast.FunctionDef):
                 unit.name = str(name)  # it belongs to the scope around
     program.renamer().visit(tree)
     return ast.fix_missing_locations(tree)
 
 
-class _Program:
+class Program:
     """Which names of a program are ours, and which must stay."""
 
     def __init__(self, tree: ast.Module) -> None:
@@ -101,7 +101,7 @@ class _Program:
         ]
         return {k.arg for n in made for k in n.keywords if k.arg}
 
-    def renamer(self) -> _Renamer:
+    def renamer(self) -> Renamer:
         """What gives the shared names, shorter ones to those that are used more."""
         attributes, keywords = self.methods | self._parts, self.given | self._parts
         for node in self.classes:
@@ -121,7 +121,7 @@ class _Program:
         both = {name: variable[name] for name in attributes & variables}
         attribute = both | _shortened(attributes - variables, counts, attribute_names(), dotted | {*both.values()})
         word = {name: attribute.get(name) or variable[name] for name in keywords}
-        return _Renamer(variable, attribute, word)
+        return Renamer(variable, attribute, word)
 
     def _is_filled(self, node: ast.ClassDef) -> bool:
         """Whether a dataclass is made from, or shown as, a mapping by the names of its fields."""
@@ -181,7 +181,7 @@ def _in_order(node: ast.AST) -> Iterator[str]:
         yield from _in_order(child)
 
 
-class _Renamer(ast.NodeTransformer):
+class Renamer(ast.NodeTransformer):
     """Apply new names, which differ by where a name stands.
 
     Args:
@@ -203,7 +203,7 @@ class _Renamer(ast.NodeTransformer):
             (ast.Attribute, "attr"): attributes,
             (ast.keyword, "arg"): keywords,
         }
-        self._variables, self._attributes = variables, attributes
+        self._variables, self.attributes = variables, attributes
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         """Rename in any node."""
@@ -225,13 +225,13 @@ class _Renamer(ast.NodeTransformer):
         node.decorator_list = [self.visit(d) for d in node.decorator_list]
         for statement in node.body:
             if isinstance(statement, ast.FunctionDef):
-                name = self._attributes.get(statement.name, statement.name)
+                name = self.attributes.get(statement.name, statement.name)
                 self.generic_visit(statement)
                 statement.name = name
                 continue
             targets = [statement.target] if isinstance(statement, ast.AnnAssign) else getattr(statement, "targets", [])
             names = [n for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)]
-            own = [self._attributes.get(n.id, n.id) for n in names]
+            own = [self.attributes.get(n.id, n.id) for n in names]
             self.visit(statement)
             for name_node, new in zip(names, own, strict=True):
                 name_node.id = new
