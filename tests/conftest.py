@@ -15,12 +15,13 @@ from tests.recipes import tiny_recipe
 from tests.solved import solved_spec
 
 
-@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """With `make test`'s two processes: one Ray at a time, every other file whole in one process."""
+    item.add_marker(pytest.mark.xdist_group("ray" if item.get_closest_marker("ray") else item.path.name))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `make test`'s two processes: one Ray at a time and first, every other file whole in one process."""
-    for item in items:
-        on_ray = item.get_closest_marker("ray") is not None
-        item.add_marker(pytest.mark.xdist_group("ray" if on_ray else item.path.name))
+    """Ray's tests begin first: they take longest."""
     items.sort(key=lambda item: item.get_closest_marker("ray") is None)
 
 
