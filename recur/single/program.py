@@ -115,7 +115,7 @@ class Program:
     def _make_out(self) -> None:
         try:
             self.artifact.parent.mkdir(parents=True, exist_ok=True)
-            self.artifact.write_bytes(b"")
+            self.artifact.open("ab").close()
         except OSError as error:
             raise InputError(f"--out {self.options.out}", f"cannot be written ({error.strerror})", "choose another") from error
 

@@ -80,7 +80,7 @@ def _made_error(statement: ast.stmt) -> ast.expr | None:
     if not statement.returns.id.endswith("Error") or not isinstance(last, ast.Return) or not isinstance(last.value, ast.Call):
         return None
     made = ast.Name(statement.returns.id, ast.Load())
-    words: list[ast.expr] = [] if made.id in UNWORDED else [ast.Constant(first_words(last.value.args[0]))]
+    words: list[ast.expr] = [] if made.id in UNWORDED else [first_words(last.value.args[0])]
     return ast.Call(made, words, [])
 
 

@@ -36,6 +36,18 @@ def class_fields(node: ast.ClassDef) -> set[str]:
     return {s.target.id for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)}
 
 
+def class_level_names(node: ast.ClassDef) -> set[str]:
+    """Names that a class body itself reads: an attribute of that name would hide them there."""
+    read: list[ast.AST] = []
+    for statement in node.body:
+        if isinstance(statement, ast.FunctionDef):
+            defaults = [d for d in (*statement.args.defaults, *statement.args.kw_defaults) if d is not None]
+            read += [*statement.decorator_list, *defaults]
+        else:
+            read.append(statement)
+    return {n.id for part in read for n in ast.walk(part) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+
+
 def stored_attributes(node: ast.ClassDef) -> set[str]:
     """Attributes that a class's methods set on ``self``."""
     stored = (n for n in ast.walk(node) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store))

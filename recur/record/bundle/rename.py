@@ -19,6 +19,7 @@ from recur.record.bundle.library import LIBRARY
 from recur.record.bundle.names import (
     attribute_names,
     class_fields,
+    class_level_names,
     imported,
     inner_imports,
     local_letters,
@@ -119,7 +120,8 @@ class Program:
         dotted = {n.attr for n in self.nodes if isinstance(n, ast.Attribute)} | self.kept
         variable = _shortened(variables, counts, short_names(), taken)
         both = {name: variable[name] for name in attributes & variables}
-        attribute = both | _shortened(attributes - variables, counts, attribute_names(), dotted | {*both.values()})
+        seen = {variable.get(name, name) for node in self.classes for name in class_level_names(node)}
+        attribute = both | _shortened(attributes - variables, counts, attribute_names(), dotted | seen | {*both.values()})
         word = {name: attribute.get(name) or variable[name] for name in keywords}
         return Renamer(variable, attribute, word)
 

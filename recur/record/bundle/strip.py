@@ -40,6 +40,8 @@ _REFUSALS = ("ArtifactError", "RecipeError")
 _MOST_WORDS = 5
 _ASKED = {"crc32", "startswith", "unknown"}
 """In conditions that stay: the checksum, whether a file is a container at all, and whether it has the model's parameters."""
+_SIZED = ("BudgetUnreachable",)
+"""Errors that begin with a number to keep."""
 UNWORDED = ("ArtifactError",)
 """Errors that keep no text; the program has one for all of them."""
 
@@ -87,11 +89,11 @@ class _Strip(_Annotations):
         super().__init__()
         self._errors, self._wording = errors, wording
 
-    def _words(self, parts: list[ast.expr]) -> ast.expr:
+    def _words(self, parts: list[ast.expr], *, sized: bool) -> ast.expr:
         """What is left of an error's arguments."""
         if self._wording:
             return joined(parts)
-        return ast.Constant(" ".join(first_words(parts[0]).split()[:_MOST_WORDS]))
+        return first_words(parts[0], sized=sized)
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         is_text = isinstance(node.value, ast.Constant)
@@ -123,7 +125,8 @@ class _Strip(_Annotations):
             if replacement is not None:
                 return ast.Raise(replacement, None)
             silent = call.func.id in UNWORDED and not self._wording
-            call.args, call.keywords = [] if silent else [self._words(call.args)], []
+            words = self._words(call.args, sized=call.func.id in _SIZED)
+            call.args, call.keywords = [] if silent else [words], []
         return self.generic_visit(node)
 
 
@@ -146,10 +149,12 @@ def _is_text(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
-def first_words(value: ast.expr) -> str:
-    """The constant text that an error's first argument begins with."""
-    part = value.values[0] if isinstance(value, ast.JoinedStr) else value
-    return str(part.value).rstrip(" (:=") if isinstance(part, ast.Constant) else "artifact"
+def first_words(value: ast.expr, *, sized: bool = False) -> ast.expr:
+    """The first words of an error's first argument; ``sized`` also the value that stands before them."""
+    parts = value.values if isinstance(value, ast.JoinedStr) else [value]
+    texts = [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+    words = " ".join(" ".join(texts[:1]).split()[:_MOST_WORDS]).rstrip(" (:=")
+    return ast.JoinedStr([parts[0], ast.Constant(" " + words)]) if sized else ast.Constant(words)
 
 
 def _is_logging(node: ast.expr) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from recur.artifact.reference import write_container
@@ -9,6 +10,7 @@ from recur.config import Recipe
 from recur.pipeline.quantizing import quantize_item, quantize_items
 from recur.quantize.fitting.prune import fit
 from recur.quantize.plan import assemble
+from recur.quantize.tensors import QuantizedModel
 from recur.train.checkpoint import Trained
 
 
@@ -21,4 +23,10 @@ def container(trained: Trained, recipe: Recipe, say: Any) -> bytes:
     del say
     items = quantize_items(trained, recipe.quantize)
     model = assemble(quantize_item(item) for item in (*items.fanned, *items.trivial))
-    return fit(model, recipe.artifact, write_container).blob
+    return fit(_from_text(model), recipe.artifact, write_container).blob
+
+
+def _from_text(model: QuantizedModel) -> QuantizedModel:
+    """The model with names and metadata made anew, as when it was a file: a pickle tells one text from two equal ones."""
+    names, meta = json.loads(json.dumps([list(model.entries), dict(model.meta)]))
+    return QuantizedModel(entries=dict(zip(names, model.entries.values(), strict=True)), meta=meta)
