@@ -1,7 +1,7 @@
 # Everything goes through `make setup`, which makes .venv from pyproject.toml and constraints.txt once.
 #   make record                    the main job: three seeds, table, plots; without GPUs on embedded text, with the faithful
 #                                  profile of that size beside ours
-#   make test                      all tests
+#   make test                      all tests: those that start a Ray (test-ray) beside all others (test-rest)
 #   make test-probes               planted violations and honest evaluations, 100 seeds each (long)
 #   make test-record-folder        the shipped script in an environment with only its requirements.txt (long)
 #   TORCH_INDEX=URL make setup     take torch from another index, e.g. https://download.pytorch.org/whl/cpu
@@ -10,12 +10,12 @@ VENV := .venv
 PY := $(VENV)/bin/python
 TORCH_INDEX ?=
 TORCH_SPEC := $(shell grep -E '^torch==' constraints.txt)
-TWO_PROCESSES := -n 2 --dist loadgroup --no-loadscope-reorder
+PYTEST = RAY_AUTH_MODE=disabled RAY_USAGE_STATS_ENABLED=0 OMP_NUM_THREADS=1 $(PY) -m pytest
 ARGS ?=
 REF ?= tests/golden
 SEEDS ?= 100
 
-.PHONY: setup record test test-probes test-record-folder check format conformance clean
+.PHONY: setup record test test-ray test-rest test-probes test-record-folder check format conformance clean
 
 setup: $(VENV)/.ready
 
@@ -30,13 +30,19 @@ record: setup
 	$(PY) jobs/record.py --beside auto $(ARGS)
 
 test: setup
-	RAY_AUTH_MODE=disabled RAY_USAGE_STATS_ENABLED=0 OMP_NUM_THREADS=1 $(PY) -m pytest $(TWO_PROCESSES) $(ARGS)
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-ray test-rest
+
+test-ray: setup
+	$(PYTEST) -m ray $(ARGS)
+
+test-rest: setup
+	$(PYTEST) -m "not ray" $(ARGS)
 
 test-probes: setup
 	OMP_NUM_THREADS=1 $(PY) -m tests.probes --seeds $(SEEDS) $(ARGS)
 
 test-record-folder: setup
-	OMP_NUM_THREADS=1 $(PY) -m pytest tests/record_folder $(ARGS)
+	$(PYTEST) tests/record_folder $(ARGS)
 
 check: setup
 	$(VENV)/bin/ruff format --check .

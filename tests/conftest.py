@@ -15,16 +15,6 @@ from tests.recipes import tiny_recipe
 from tests.solved import solved_spec
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """With `make test`'s two processes: one Ray at a time, every other file whole in one process."""
-    item.add_marker(pytest.mark.xdist_group("ray" if item.get_closest_marker("ray") else item.path.name))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Ray's tests begin first: they take longest."""
-    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
-
-
 @pytest.fixture(scope="session")
 def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """The embedded text with a vocabulary of 512, prepared once."""
