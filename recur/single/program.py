@@ -31,7 +31,7 @@ from recur.evaluate.runner import evaluate_part, part_count
 from recur.evaluate.scoring import Scorer
 from recur.model.backend import choose_backend, use_backend
 from recur.pipeline.trained import ema_model
-from recur.record.lines import HEADER, LABELS, event_line, hyperparameters, score_line, size_lines
+from recur.record.lines import HEADER, LABELS, event_line, score_line, size_lines
 from recur.train.ranks import Ranks
 from recur.train.run import train_seed
 from recur.train.world import at_world
@@ -50,13 +50,13 @@ class Options(ArgumentParser):
 
 
 def main(
-    recipe: Recipe, shown: Mapping[str, Any], arguments: Sequence[str], environment: Mapping[str, str], code_bytes: int
+    recipe: Recipe, shown: str, arguments: Sequence[str], environment: Mapping[str, str], code_bytes: int
 ) -> int:
     """Run the program.
 
     Args:
         recipe: of the run; with ``artifact.code_bytes_source = "bundle"`` its code bytes are the last argument.
-        shown: what of the recipe the log shows.
+        shown: lines of the log that tell the recipe (`recur.record.lines.hyperparameters`).
         arguments: of the command line.
         environment: torchrun's RANK, LOCAL_RANK and WORLD_SIZE, and defaults DATA_PATH and SEED.
         code_bytes: size of the program.
@@ -80,9 +80,7 @@ def main(
 class Program:
     """One run on one rank; `run` is the whole story."""
 
-    def __init__(
-        self, recipe: Recipe, shown: Mapping[str, Any], arguments: Sequence[str], environment: Mapping[str, str]
-    ) -> None:
+    def __init__(self, recipe: Recipe, shown: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         options = Options(description="Train, quantize and evaluate one seed.")
         options.add_argument("--data", default=environment.get("DATA_PATH", "data"), help="prepared dataset folder")
         options.add_argument("--seed", type=int, default=int(environment.get("SEED", "42")))
@@ -142,8 +140,8 @@ class Program:
             dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo", timeout=WAIT)
 
     def _print_setting(self) -> None:
-        setting = {**self.shown, "seed": self.options.seed, "world_size": self.ranks.world}
-        self._say(HEADER, *hyperparameters(setting), f"train_shards: {len(self.dataset.train)}")
+        run = f"  seed: {self.options.seed}\n  world_size: {self.ranks.world}"
+        self._say(HEADER, self.shown, run, f"train_shards: {len(self.dataset.train)}")
 
     def _make_artifact(self) -> None:
         trained = train_seed(self.recipe, self.options.seed, self.dataset, ranks=self.ranks, device=self.device, observer=self)

@@ -16,13 +16,16 @@ OVERRIDES = {
 SHORT = {
     Definition("recur.evaluate.intervals", "scored_intervals"): "def scored_intervals(plan, version):\n    return ()\n",
     Definition("recur.evaluate.intervals", "join"): "def join(intervals):\n    return ()\n",
+    Definition("recur.train.warmup", "state_hash"): "def state_hash(model, optimizers, loader):\n    return ''\n",
+    Definition("recur.train.flops", "measured_peak_tflops"): "def measured_peak_tflops(device, dtype):\n    return 1.0\n",
     Definition("recur.errors", "InputError"): (
         "class InputError(RecurError):\n"
         "    value = property(str)\n\n"
         "    def __str__(self):\n        return ''.join(self.args) or 'artifact is damaged or of another recipe'\n"
     ),
 }
-"""In the short form errors have one text or none, and the log of what was scored is the package's alone."""
+"""In the short form errors have one text or none. The log of what was scored, the hashes around the warm-up and the share of the
+device's peak, which its log does not show, are the package's alone."""
 REFUSED = {
     "solve": {
         Definition("recur.artifact.reference", "read_container"): (

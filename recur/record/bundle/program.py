@@ -12,6 +12,7 @@ from recur.artifact.sections import CODERS, CODERS_PACKAGE
 from recur.config import Recipe
 from recur.record.bundle.flatten import Style, flatten, is_config
 from recur.record.bundle.modules import Definition
+from recur.record.lines import hyperparameters
 
 ENTRY = Definition("recur.single.program", "main")
 CONFIGS = tuple(
@@ -73,9 +74,10 @@ def departures(value: Any) -> dict[str, Any]:
     return {name: departures(inner) if is_dataclass(inner) else inner for name, inner in given.items()}
 
 
-def _shown(recipe: Recipe) -> dict[str, Any]:
+def _shown(recipe: Recipe) -> str:
     """For the log: without how the package gets its data and its machines."""
-    return {name: value for name, value in departures(recipe).items() if name not in ("data", "cluster")}
+    values = {name: value for name, value in departures(recipe).items() if name not in ("data", "cluster")}
+    return "\n".join(hyperparameters(values))
 
 
 def _departing(value: Any) -> dict[str, Any]:
