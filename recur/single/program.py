@@ -49,9 +49,7 @@ class Options(ArgumentParser):
         raise InputError(message, "is no valid command line", "see --help")
 
 
-def main(
-    recipe: Recipe, shown: str, arguments: Sequence[str], environment: Mapping[str, str], code_bytes: int
-) -> int:
+def main(recipe: Recipe, shown: str, arguments: Sequence[str], environment: Mapping[str, str], code_bytes: int) -> int:
     """Run the program.
 
     Args:
