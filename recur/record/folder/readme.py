@@ -64,7 +64,7 @@ def _opening(source: FolderSource, figures: Figures, about: About, track: Track)
 def _scores(source: FolderSource, figures: Figures) -> Iterator[str]:
     head = ["seed", *(name for name, _, _ in _COLUMNS)]
     rows = [[str(s.seed), *(number(value(s), places) for _, value, places in _COLUMNS)] for s in figures.seeds]
-    spreads = [(figures.over(value), places) for _, value, places in _COLUMNS]
+    spreads = [(None if name in _CLOCKS else figures.over(value), places) for name, value, places in _COLUMNS]
     rows.append(["mean", *(number(s.mean if s else None, _mean_places(places)) for s, places in spreads)])
     rows.append(["sample deviation", *(number(s.sd if s else None, _mean_places(places)) for s, places in spreads)])
     yield table(head, rows)
@@ -84,6 +84,8 @@ def _scores(source: FolderSource, figures: Figures) -> Iterator[str]:
     )
 
 
+_CLOCKS = ("train s", "data s", "eval s")
+"""Their limits bind each seed, so they have no mean."""
 _COLUMNS: tuple[tuple[str, Callable[[SeedFigures], float | None], int], ...] = (
     ("val_bpb", lambda s: s.val_bpb, PLACES),
     ("val_loss", lambda s: s.val_loss, PLACES),
