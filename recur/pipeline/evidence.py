@@ -47,7 +47,7 @@ def evidence(spec: SeedSpec, attempt: AttemptDir) -> Evidence:
         "code_bytes": spec.recipe.artifact.code_bytes,
         "cap_bytes": spec.recipe.artifact.cap_bytes,
         "devices": tuple(str(rank["device"]) for rank in ranks),
-        "odd": spec.note,
+        "odd": _odd(spec),
         "data_read_s": float(summary["data_read_s"]),
         "trainings": sum(1 for e in events if e.kind == "phase" and e.fields.get("phase") == Phase.TRAIN.value),
         "warmup_steps": spec.recipe.train.warmup_steps,
@@ -58,6 +58,13 @@ def evidence(spec: SeedSpec, attempt: AttemptDir) -> Evidence:
         found = environment()
         return Evidence(**before, model_bytes=None, code_recounted=None, unreachable=fit["unreachable"], environment=found)
     return Evidence(**before, **_verified(spec, attempt))
+
+
+def _odd(spec: SeedSpec) -> str:
+    """Why the track's clocks do not bind this run; "" where nothing is odd."""
+    if spec.recipe.mode != "record":
+        return f"mode = {spec.recipe.mode}"
+    return spec.note if spec.recipe.train.wallclock_s > 0 else spec.note or "the recipe has no clock"
 
 
 def _openings(ranks: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:

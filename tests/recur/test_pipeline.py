@@ -16,6 +16,7 @@ from recur.data.dataset import Dataset, validation_tokens
 from recur.errors import ArtifactError
 from recur.pipeline import LocalBackend, run_seed
 from recur.pipeline.backend import Progress
+from recur.pipeline.evidence import evidence
 from recur.pipeline.quantizing import load_quantized, save_quantized
 from recur.pipeline.scoring import PROBE_WINDOWS, EvalItem, merge_stage, score_item, shares
 from recur.quantize.plan import QuantizedModel
@@ -202,6 +203,15 @@ def test_every_gate_is_judged_from_what_ran(whole: Whole) -> None:
     ]
     assert all(gate["why"] for gate in gates if gate["verdict"] == "n/a")
     assert {f"causal, normalised, in order: {mode}" for mode in ("plain", "sliding", "ttt")} <= set(verdicts)
+
+
+def test_the_clocks_bind_record_runs_with_a_clock_only(whole: Whole) -> None:
+    spec, attempt = whole[0], whole[0].attempt_dir
+    timed = replace(spec.recipe, train=replace(spec.recipe.train, wallclock_s=600.0))
+    assert evidence(replace(spec, recipe=timed), attempt).odd == ""
+    assert evidence(replace(spec, recipe=timed, note="not a record placement"), attempt).odd == "not a record placement"
+    assert evidence(replace(spec, recipe=replace(timed, mode="research")), attempt).odd == "mode = research"
+    assert "no clock" in evidence(spec, attempt).odd
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ class Evidence:
         code_bytes: what the recipe counts for its program.
         code_recounted: bytes of the program that was generated again for this recipe; None where none is shipped.
         devices: name of each rank's device.
-        odd: what is odd about the placement; "" for nothing.
+        odd: why the track's clocks do not bind this run beside its devices (placement, mode, no clock); "" for nothing.
         trainings: how often training began in this attempt.
         warmup_sha256: hash of parameters, optimizer, loader and generators after the warm-up; training stops where it differs
             from the one before it.
