@@ -219,7 +219,7 @@ class QueueLine(Model):
 
 
 class SlotView(Model):
-    """Slots of one pool: how many there are (None: not known), how many are held and by which jobs, and where the number is from."""
+    """Slots of one pool: how many (None: not known), how many are held and by which jobs, and where the number is from."""
 
     pool: str
     slots: int | None
