@@ -1,1 +1,9 @@
 """What the service knows, on disk: tables, migrations, and the only functions that read or change them."""
+
+from __future__ import annotations
+
+from api.store.errors import ForbiddenMove, RetryRefused, StoreUnavailable, UnknownSweep
+from api.store.migrate import MigrationState
+from api.store.store import Store, open_store
+
+__all__ = ["ForbiddenMove", "MigrationState", "RetryRefused", "Store", "StoreUnavailable", "UnknownSweep", "open_store"]

@@ -1,0 +1,1 @@
+"""The migrations; a released one is never edited."""
