@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cluster.job_client import JobInfo
@@ -16,7 +16,7 @@ from cluster.outcome import ERROR_FILE, RESULT_FILE, SignOfLife, read_failure, r
 from cluster.policy import Seen
 from recur.errors import ArtifactError
 from recur.record.attempt import AttemptDir
-from recur.record.result import SeedResult
+from recur.record.result import SeedResult, State
 
 LARGEST_BYTES: Mapping[str, int] = {RESULT_FILE: 1 << 20, ERROR_FILE: 1 << 16, "heartbeat.json": 1 << 16}
 """A result of eight ranks has some 4 KiB."""
@@ -54,19 +54,18 @@ def look(attempt: AttemptDir, job: JobInfo | None, sight: Sight, now: float) -> 
     Raises:
         ArtifactError: a file there is damaged, too large, or of another attempt.
     """
+    heard = listen(job, sight, now)
     for name, most_bytes in LARGEST_BYTES.items():
         check_plain(attempt.path(name), most_bytes)
     try:
         result, failure, life = read_result(attempt), read_failure(attempt), read_life(attempt, now)
     except RecursionError as error:
         raise ArtifactError(f"a file in {attempt.folder}", "is nested too deeply", "run the seed again") from error
-    sight.unknown_since = _since(job is None, sight.unknown_since, now)
-    sight.ended_since = _since(job is not None and job.state.terminal, sight.ended_since, now)
+    if result is not None and result.state not in (State.SUCCEEDED, State.INVALID):
+        raise ArtifactError(f"{attempt.path(RESULT_FILE)} state={result.state}", "is no end of a run", "run the seed again")
     sight.result_since = _since(result is not None, sight.result_since, now)
-    seen = Seen(
-        job=job,
-        unknown_for_s=_for_s(sight.unknown_since, now),
-        ended_for_s=_for_s(sight.ended_since, now),
+    seen = replace(
+        heard,
         result=result.state if result else None,
         result_for_s=_for_s(sight.result_since, now),
         error=failure.message if failure else None,
@@ -74,6 +73,13 @@ def look(attempt: AttemptDir, job: JobInfo | None, sight: Sight, now: float) -> 
         process_gone=life.process_gone if life else False,
     )
     return Look(seen=seen, result=result, bad_input=failure is not None and failure.kind == "input", life=life)
+
+
+def listen(job: JobInfo | None, sight: Sight, now: float) -> Seen:
+    """What the job system says alone, for a folder that cannot be read."""
+    sight.unknown_since = _since(job is None, sight.unknown_since, now)
+    sight.ended_since = _since(job is not None and job.state.terminal, sight.ended_since, now)
+    return Seen(job=job, unknown_for_s=_for_s(sight.unknown_since, now), ended_for_s=_for_s(sight.ended_since, now))
 
 
 def check_plain(path: Path, most_bytes: int) -> None:
