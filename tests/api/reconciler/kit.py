@@ -24,7 +24,21 @@ from tests.recipes import tiny_recipe
 
 ROOT = Path(__file__).resolve().parents[3]
 START = 1_795_000_000.0
-RECIPE: dict[str, Any] = json.loads(recipe_to_json(tiny_recipe("artifact.code_bytes=17", "train.peak_tflops=1.0")))
+
+
+def recipe_json(*overrides: str) -> dict[str, Any]:
+    """The tiny recipe as a sweep carries it; later overrides win."""
+    found: dict[str, Any] = json.loads(recipe_to_json(tiny_recipe("artifact.code_bytes=17", "train.peak_tflops=1.0", *overrides)))
+    return found
+
+
+RECIPE = recipe_json()
+
+
+def on_gpus(count: int) -> dict[str, Any]:
+    """The tiny recipe on so many GPUs."""
+    batch = f"train.batch_tokens={256 * count}"
+    return recipe_json(f"cluster.workers={count}", "cluster.gpus_per_worker=1", f"train.micro_batches={count}", batch)
 
 
 def volume(quick: int, long: int) -> int:
