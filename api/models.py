@@ -259,6 +259,97 @@ class Problem(Model):
     request_id: str
 
 
+class RecordSeed(Model):
+    """One published run."""
+
+    seed: int
+    val_bpb: float
+    val_loss: float | None = None
+    total_bytes: int | None = None
+    steps: int | None = None
+
+
+class RecordLine(Model):
+    """A published line: ``accepted`` ones are merged or stand in the leaderboard; the mean is over its seeds."""
+
+    pr: int
+    name: str
+    source: str
+    author: str = ""
+    date: str = ""
+    status: str = ""
+    accepted: bool = False
+    track: str = ""
+    corpus: str = ""
+    tokenizer: str = ""
+    scoring: str = "sliding"
+    stride: int | None = None
+    cap_bytes: int | None = None
+    code_bytes: int | None = None
+    hardware: str = ""
+    note: str = ""
+    val_bpb: float
+    sd_val_bpb: float | None = None
+    n: int | None = None
+    seeds: list[RecordSeed] = []
+
+
+class ArmView(Model):
+    """One side of a comparison."""
+
+    label: str
+    seeds: list[int] = []
+    val_bpb: list[float] = []
+    n: int | None = None
+    mean_val_bpb: float | None = None
+    sd_val_bpb: float | None = None
+    mean_val_loss: float | None = None
+    mean_total_bytes: float | None = None
+    max_total_bytes: int | None = None
+    stride: int | None = None
+    status: str = ""
+
+
+class PolicyView(Model):
+    """One rule of the challenge for a new record; ``passed`` is null where it cannot be judged."""
+
+    policy: str
+    passed: bool | None
+    p: float | None
+    told: str
+
+
+class ConfigChange(Model):
+    """One key of the recipe that differs, with dots; null on the side that does not have it."""
+
+    key: str
+    a: JsonValue = None
+    b: JsonValue = None
+
+
+class Comparison(Model):
+    """``a`` against ``b``: differences are a minus b, below zero a is better. ``finding`` is the whole in a sentence."""
+
+    finding: str
+    relation: str
+    a: ArmView
+    b: ArmView
+    difference_bpb: float | None = None
+    difference_loss: float | None = None
+    difference_bytes: float | None = None
+    interval_95: Interval | None = None
+    tests: list[WelchTest] = []
+    policies: list[PolicyView] = []
+    config: list[ConfigChange] | None = None
+    warnings: list[str] = []
+
+
+class Alive(Model):
+    """The process answers."""
+
+    status: str
+
+
 class Version(Model):
     """What runs here."""
 
