@@ -48,6 +48,7 @@ def environment() -> Environment:
         "state_word": words.state_word,
         "plural": words.plural,
         "plain": words.plain,
+        "sentence": words.sentence,
         "json": lambda value: json.dumps(value, ensure_ascii=False),
     }
     found.globals |= {"static": static_url, "version": __version__}

@@ -113,6 +113,12 @@ def plain(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def sentence(text: str) -> str:
+    """With a capital and a full stop."""
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
 def _utc(value: datetime | float | None) -> datetime | None:
     if value is None:
         return None

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from api.models import SeedView, Sweep
-from api.pages.words import STATE_WORDS, number, plural, state_word
+from api.pages.words import STATE_WORDS, number, plural, sentence, state_word
 from recur.record.known import pr_number
 from recur.record.result import State
 
@@ -73,7 +73,7 @@ def counted(seeds: list[SeedView]) -> str:
 def _verdict(sweep: Sweep) -> str:
     told = sweep.statistics
     if told.verdict:
-        return _sentence(told.verdict)
+        return sentence(told.verdict)
     if told.mean_val_bpb is None:
         return _without_score(sweep)
     spread = f" ± {number(told.sd_val_bpb, 5)}" if told.sd_val_bpb is not None else ""
@@ -103,7 +103,7 @@ def _notes(sweep: Sweep) -> list[str]:
     if told.seeds_needed is not None:
         notes.append(f"{plural(told.seeds_needed, 'seed')} a side would prove the difference seen so far.")
     if told.planned:
-        notes.append(_sentence(told.planned))
+        notes.append(sentence(told.planned))
     return notes
 
 
@@ -125,9 +125,3 @@ def _baseline(baseline: str | None) -> str:
     if baseline is None:
         return "no baseline"
     return f"PR {baseline}" if pr_number(baseline) is not None else baseline
-
-
-def _sentence(text: str) -> str:
-    """With a capital and a full stop."""
-    text = text.strip()
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

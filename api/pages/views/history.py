@@ -82,6 +82,8 @@ def _change(data: Mapping[str, Any]) -> str:
 
 def _progress(data: Mapping[str, Any]) -> str:
     parts = [str(data.get("phase") or "progress")]
+    beat = data.get("progress")
+    data = beat if isinstance(beat, Mapping) else {}
     if data.get("step") is not None:
         steps = f" of {plain(data['steps'])}" if data.get("steps") is not None else ""
         parts.append(f"step {plain(data['step'])}{steps}")

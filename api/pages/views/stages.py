@@ -91,7 +91,7 @@ def _spans(seed: SeedView, events: Sequence[Event], now: float) -> list[tuple[st
     if seed.seconds:
         return [(p.value, seed.seconds[p.value]) for p in Phase if p.value in seed.seconds]
     marks = [(str(e.fields["phase"]), e.at) for e in events if e.kind == "phase" and e.fields.get("phase")]
-    ends = [at for _, at in marks[1:]] + [max(now, marks[-1][1]) if marks else now]
+    ends = [at for _, at in marks[1:]] + [now] if marks else []
     return [(name, max(end - at, 0.0)) for (name, at), end in zip(marks, ends, strict=True)]
 
 
