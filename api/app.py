@@ -8,6 +8,9 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
@@ -15,6 +18,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
 
 from api.events import Broadcaster
 from api.logs import RequestMiddleware
@@ -108,8 +112,19 @@ def create_app(
     app.add_exception_handler(events.NothingMore, _nothing_more)
     for router in (sweeps.router, events.router, files.router, catalogue.router, health.router):
         app.include_router(router)
+    _add_pages(app)
     app.openapi = lambda: openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app
+
+
+def _add_pages(app: FastAPI) -> None:
+    """The page, where it is installed: its routes, its files below /static."""
+    spec = find_spec("api.pages")
+    if spec is None or spec.origin is None:
+        return
+    pages = import_module("api.pages")
+    app.include_router(pages.make_router())
+    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "pages" / "static"), name="static")
 
 
 def openapi(app: FastAPI) -> dict[str, Any]:
