@@ -62,8 +62,6 @@ def static_url(name: str) -> str:
     return f"/static/{name}?v={mark}"
 
 
-
-
 def by_htmx(request: Request) -> bool:
     """Whether htmx asks for a part of a page."""
     return request.headers.get("hx-request") == "true"
