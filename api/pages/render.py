@@ -19,7 +19,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from api.models import Problem
 from api.pages import words
 from api.security import SESSION_COOKIE
-from api.service.context import Context, context_of
+from api.service.context import context_of
 from recur import __version__
 
 HERE = Path(__file__).parent

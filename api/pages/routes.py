@@ -16,7 +16,7 @@ from starlette.responses import Response
 from api.models import SweepId
 from api.pages.form import DEFAULTS, FIELDS, Form
 from api.pages.render import page, part
-from api.pages.sweep import lines_beside, sweep_values
+from api.pages.sweep import sweep_values
 from api.pages.views.curves import curve, read_progress
 from api.pages.views.pair import pair_plot
 from api.pages.views.tables import flat
