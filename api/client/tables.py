@@ -1,0 +1,99 @@
+"""Sweeps as tables for the terminal. Everything that comes from the service is text, never markup."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from api.models import SeedView, Statistics, Sweep, SweepPage
+from recur.record.result import State
+
+_COLOURS = {
+    State.SUCCEEDED: "green",
+    State.INVALID: "yellow",
+    State.CANCELLED: "yellow",
+    State.CANCELLING: "yellow",
+    State.FAILED: "red",
+    State.LOST: "red",
+    State.TIMED_OUT: "red",
+    State.RUNNING: "cyan",
+}
+
+
+def page_table(page: SweepPage) -> RenderableType:
+    """The list: one row a sweep."""
+    table = Table(title=None)
+    for name in ("sweep", "name", "state", "seeds", "n", "mean val_bpb", "max bytes", "prio", "submitted"):
+        table.add_column(name, justify="left" if name in ("sweep", "name", "state", "seeds") else "right", overflow="fold")
+    for line in page.sweeps:
+        seeds = " ".join(f"{count} {state}" for state, count in line.states.items() if count)
+        at = line.created_at.strftime("%Y-%m-%d %H:%M")
+        numbers = (str(line.n), _number(line.mean_val_bpb, ".5f"), _number(line.max_total_bytes, ",d"), str(line.priority), at)
+        table.add_row(line.id, escape(line.name), _state(line.state), seeds, *numbers)
+    if page.next is None:
+        return table
+    return Group(table, f"more: --cursor {page.next}")
+
+
+def sweep_table(sweep: Sweep) -> RenderableType:
+    """One sweep: a row a seed, the mean, and what a reader must know."""
+    table = Table(title=escape(f"sweep {sweep.id} · {sweep.name} · profile {sweep.profile} · {sweep.state}"))
+    for name in ("seed", "state", "phase", "steps", "val_bpb", "round-trip", "sliding", "total bytes", "slack", "train s"):
+        table.add_column(name, justify="left" if name in ("state", "phase") else "right")
+    for seed in sweep.seeds:
+        table.add_row(str(seed.seed), _state(seed.state), escape(_phase(seed)), _steps(seed), *_numbers(seed))
+    if sweep.statistics.mean_val_bpb is not None:
+        table.add_section()
+        table.add_row("mean", f"n={sweep.statistics.n}", "", "", "", "", *_mean(sweep.statistics))
+    lines = [escape(line) for line in _lines(sweep)]
+    return Group(table, *lines) if lines else table
+
+
+def _lines(sweep: Sweep) -> list[str]:
+    """Why seeds wait, what went wrong, the verdict."""
+    found = []
+    for seed in sweep.seeds:
+        if seed.waiting is not None and seed.state == State.QUEUED:
+            found.append(f"seed {seed.seed} waits, place {seed.waiting.place}: {seed.waiting.why}")
+        if seed.reason and seed.state != State.SUCCEEDED:
+            found.append(f"seed {seed.seed}: {seed.reason}")
+        if seed.warning:
+            found.append(f"warning: seed {seed.seed}: {seed.warning}")
+    found += [f"note: {sweep.note}"] if sweep.note else []
+    found += [f"warning: {sweep.warning}"] if sweep.warning else []
+    found += [sweep.statistics.verdict] if sweep.statistics.verdict else []
+    return found
+
+
+def _phase(seed: SeedView) -> str:
+    attempt = f" (attempt {seed.attempt})" if seed.attempt > 1 else ""
+    return ("" if State(seed.state).terminal else seed.phase or "") + attempt
+
+
+def _steps(seed: SeedView) -> str:
+    if seed.steps is not None:
+        return str(seed.steps)
+    if seed.progress is None or seed.progress.step is None:
+        return ""
+    return f"{seed.progress.step}/{seed.progress.steps}" if seed.progress.steps else str(seed.progress.step)
+
+
+def _numbers(seed: SeedView) -> tuple[str, ...]:
+    bpb = seed.val_bpb
+    scores = [_number(value, ".5f") for value in (bpb.trained, bpb.roundtrip, bpb.sliding)]
+    return (*scores, _number(seed.total_bytes, ",d"), _number(seed.slack_bytes, ",d"), _number(seed.train_s, ".1f"))
+
+
+def _mean(statistics: Statistics) -> tuple[str, ...]:
+    spread = "" if statistics.sd_val_bpb is None else f" ±{statistics.sd_val_bpb:.5f}"
+    return (f"{statistics.mean_val_bpb:.5f}{spread}", _number(statistics.mean_total_bytes, ",.0f"), "", "")
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def _state(state: str) -> str:
+    colour = _COLOURS.get(State(state))
+    return f"[{colour}]{state}[/]" if colour else state
