@@ -26,7 +26,7 @@ from pathlib import Path
 
 from cluster.processes import end_with_parent, kill_below
 from cluster.session import MIN_CPUS
-from recur.errors import RecurError
+from recur.errors import InputError, RecurError
 
 PORT_FLAGS = (
     "port",
@@ -133,7 +133,7 @@ def plan_head(root: Path, environment: Mapping[str, str]) -> HeadPlan:
     }
     return HeadPlan(
         root=root,
-        temp=Path(tempfile.mkdtemp(prefix="recur-", dir="/tmp")),
+        temp=Path(tempfile.mkdtemp(prefix="recur-ray-", dir="/tmp")),
         ports=dict(zip(PORT_FLAGS, free_ports(len(PORT_FLAGS)), strict=True)),
         authentication=chosen,
         environment={**kept, **own, **chosen.variables},
@@ -234,3 +234,18 @@ def free_ports(count: int) -> list[int]:
         for one in sockets:
             one.bind((LOOPBACK, 0))
         return [int(one.getsockname()[1]) for one in sockets]
+
+
+def check_port(host: str, port: int) -> None:
+    """See that the port is free before anything is started.
+
+    Raises:
+        InputError: it is taken, or this machine has no such address.
+    """
+    try:
+        family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+    except OSError as error:
+        raise InputError(f"{host}:{port}", f"cannot be listened on ({error.strerror})", "give another --port") from error

@@ -34,7 +34,7 @@ def events(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Iterator[SweepEvent]:
-    """Yield the events that follow number ``after``, for ever.
+    """Yield the events that follow number ``after``, until the service says that nothing more will come.
 
     Raises:
         RequestRefused: the sweep is unknown, or the key does not suffice.
@@ -45,6 +45,8 @@ def events(
         error: Exception | None = None
         try:
             with client.stream(sweep, after) as stream:
+                if stream is None:
+                    return
                 for message in stream:
                     event = _event(message)
                     if event is not None and event.number > after:

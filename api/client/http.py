@@ -43,7 +43,7 @@ class Patience:
         longest_s: longest pause, unless the service names a longer one.
     """
 
-    total_s: float = 8.0
+    total_s: float = 5.0
     first_s: float = 0.2
     longest_s: float = 5.0
 
@@ -156,8 +156,11 @@ class Client:
         return found if isinstance(found, dict) else {}
 
     @contextmanager
-    def stream(self, sweep: str, after: int) -> Iterator[httpx2.EventSource]:
+    def stream(self, sweep: str, after: int) -> Iterator[httpx2.EventSource | None]:
         """One connection to the sweep's events that follow number ``after``. Not repeated: see `api.client.events`.
+
+        Yields:
+            The stream; None when the sweep has ended and nothing more will come.
 
         Raises:
             RequestRefused, ServiceAway: as answered.
@@ -166,9 +169,9 @@ class Client:
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
         timeout = httpx2.Timeout(TIMEOUT_S, connect=5.0, read=SILENCE_S)
         with self._http.stream("GET", f"{_path(sweep)}/events", headers=headers, timeout=timeout) as reply:
-            if reply.status_code != 200:
+            if reply.status_code not in (200, 204):
                 raise error_of(str(reply.url), reply.status_code, reply.read())
-            yield httpx2.EventSource(reply)
+            yield httpx2.EventSource(reply) if reply.status_code == 200 else None
 
     def call(
         self,

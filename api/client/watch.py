@@ -26,15 +26,16 @@ def watch(client: Client, sweep: str, show: Callable[[Sweep], None] = lambda _: 
     """
     now = client.sweep(sweep)
     show(now)
-    if ended(now):
-        return now
-    for event in events(client, sweep, after=now.event_count):
-        if event.number > now.event_count:
-            now = client.sweep(sweep)
-            show(now)
-        if ended(now):
-            return now
-    raise AssertionError("events never ends")
+    while not ended(now):
+        for event in events(client, sweep, after=now.event_count):
+            if event.number > now.event_count:
+                now = client.sweep(sweep)
+                show(now)
+            if ended(now):
+                return now
+        now = client.sweep(sweep)  # the stream was over; a retry may have opened the sweep again
+        show(now)
+    return now
 
 
 def ended(sweep: Sweep) -> bool:
