@@ -16,10 +16,11 @@ from rich.console import Console
 from cluster import session as ray_session
 from cluster.beside import check_beside, prepare_beside
 from cluster.job_client import RayJobs
+from cluster.launch import LOG_FILE
 from cluster.request import Order, Prepared, check_order, prepare_sweep
 from cluster.seats import Seat, resume_seats
 from cluster.storage import sole_driver
-from cluster.sweep import LOG_FILE, SweepLoop
+from cluster.sweep import SweepLoop
 from cluster.telemetry import Display, Gauges, terminal_display, view
 from recur.errors import InputError
 from recur.record.beside import beside_table

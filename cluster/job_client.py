@@ -18,10 +18,20 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
+from cluster.resources import Node
 from cluster.session import without_addresses
 from recur.errors import InputError, RecurError
 
 _JOB_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_MOST_NODES = 10_000
+_NEVER_RAN = (
+    "RUNTIME_ENV_SETUP_FAILURE",
+    "JOB_SUPERVISOR_ACTOR_START_TIMEOUT",
+    "JOB_SUPERVISOR_ACTOR_START_FAILURE",
+    "JOB_SUPERVISOR_ACTOR_UNSCHEDULABLE",
+    "JOB_ENTRYPOINT_COMMAND_START_ERROR",
+)
+"""Ray's types of error of a job whose process was never started."""
 
 
 class JobState(StrEnum):
@@ -50,15 +60,25 @@ class JobRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class JobInfo:
-    """The job system's view of one job."""
+    """The job system's view of one job.
+
+    Attributes:
+        seen: whether the job system saw the job's process end (or never started one). Where it only concludes so, because its
+            own supervisor is gone say, the process may well live on (seen with Ray while its head fails over).
+    """
 
     job_id: str
     state: JobState
     message: str = ""
+    seen: bool = True
 
 
 class JobsUnreachable(RecurError):
     """The job system did not answer; it says nothing about the jobs."""
+
+
+class JobUnreadable(JobsUnreachable):
+    """The job system answers, but with an error where it was asked about one job; it says nothing about that job."""
 
 
 class JobRefused(RecurError):
@@ -79,6 +99,17 @@ class JobClient(Protocol):
 
     def logs(self, job_id: str) -> str:
         """All the job has printed so far ('' when there is nothing to read)."""
+
+
+class Cluster(Protocol):
+    """What the service needs to know of the machines behind a job system."""
+
+    @property
+    def address(self) -> str:
+        """``http://host:port`` of the dashboard."""
+
+    def nodes(self) -> list[Node]:
+        """The nodes that are alive. Raises JobsUnreachable."""
 
 
 def job_id(sweep: str, seed: int, attempt: int) -> str:
@@ -103,18 +134,16 @@ def seed_entrypoint(spec_path: Path, *, python: str = sys.executable) -> str:
 
 
 class RayJobs:
-    """The Ray Jobs API.
+    """The Ray Jobs API, and the dashboard's list of nodes. Ray is imported and reached by the first call, not before.
 
     Args:
         address: the dashboard's address, ``http://host:8265``.
+        timeout_s: how long the dashboard may take to list its nodes.
     """
 
-    def __init__(self, address: str) -> None:
-        from ray.job_submission import JobSubmissionClient
-
-        self.address = address
-        with without_addresses():
-            self._client: Any = JobSubmissionClient(address)
+    def __init__(self, address: str, *, timeout_s: float = 10.0) -> None:
+        self.address, self._timeout_s = address, timeout_s
+        self._connected: Any = None
 
     def submit(self, request: JobRequest) -> None:
         try:
@@ -135,15 +164,17 @@ class RayJobs:
         except _Refused as error:
             if error.status == 404:
                 return None
-            raise JobsUnreachable(str(error)) from error
-        return JobInfo(job_id=job_id, state=JobState(str(found.status.value)), message=found.message or "")
+            raise JobUnreadable(str(error)) from error
+        state = JobState(str(found.status.value))
+        seen = state is not JobState.FAILED or found.driver_exit_code is not None or found.error_type in _NEVER_RAN
+        return JobInfo(job_id=job_id, state=state, message=found.message or "", seen=seen)
 
     def stop(self, job_id: str) -> None:
         try:
             self._call("stop_job", job_id)
         except _Refused as error:
             if error.status != 404:
-                raise JobsUnreachable(str(error)) from error
+                raise JobUnreadable(str(error)) from error
 
     def logs(self, job_id: str) -> str:
         try:
@@ -151,7 +182,29 @@ class RayJobs:
         except _Refused as error:
             if error.status == 404:
                 return ""
-            raise JobsUnreachable(str(error)) from error
+            raise JobUnreadable(str(error)) from error
+
+    def nodes(self) -> list[Node]:
+        """The alive nodes, from the dashboard's state API; this process joins no cluster.
+
+        Raises:
+            JobsUnreachable: the dashboard does not answer.
+        """
+        import requests
+        from ray.exceptions import AuthenticationError
+        from ray.util.state import list_nodes
+        from ray.util.state.exception import RayStateApiException
+
+        try:
+            with without_addresses():
+                found = list_nodes(address=self.address, limit=_MOST_NODES, timeout=int(self._timeout_s))
+        except (requests.RequestException, ConnectionError, AuthenticationError, RayStateApiException) as error:
+            raise JobsUnreachable(f"Ray's dashboard at {self.address} does not answer: {error}") from error
+        return [
+            Node(name=n.node_name, cpus=float(n.resources_total.get("CPU", 0)), gpus=float(n.resources_total.get("GPU", 0)))
+            for n in found
+            if n.state == "ALIVE"
+        ]
 
     def _call(self, method: str, *args: object, **kwargs: object) -> Any:
         """One SDK call; its RuntimeErrors become `_Refused`, everything about the connection `JobsUnreachable`."""
@@ -159,11 +212,22 @@ class RayJobs:
         from ray.exceptions import AuthenticationError
 
         try:
-            return getattr(self._client, method)(*args, **kwargs)
+            return getattr(self._client(), method)(*args, **kwargs)
         except (requests.RequestException, ConnectionError, AuthenticationError) as error:
             raise JobsUnreachable(f"Ray's Jobs API at {self.address} does not answer: {error}") from error
         except RuntimeError as error:
             raise _Refused(str(error)) from error
+
+    def _client(self) -> Any:
+        from ray.job_submission import JobSubmissionClient
+
+        if self._connected is None:
+            try:
+                with without_addresses():
+                    self._connected = JobSubmissionClient(self.address)
+            except RuntimeError as error:
+                raise ConnectionError(str(error)) from error
+        return self._connected
 
 
 class _Refused(Exception):

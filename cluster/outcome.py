@@ -18,6 +18,9 @@ ERROR_FILE = "error.json"
 CANCEL_FILE = "cancelled"
 """Written by the driver before it stops a job: a job that starts late reads it and ends at once."""
 
+_LARGEST_PID, _LATEST = 1 << 22, 1e12
+"""Linux' largest process id, and a time of day that is none."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
@@ -73,8 +76,11 @@ def read_life(attempt: AttemptDir, now: float) -> SignOfLife | None:
     if beat is None:
         return None
     pid, host, at = beat.get("pid"), beat.get("host"), beat.get("at")
-    here = isinstance(pid, int) and host == socket.gethostname()
-    age_s = now - at if isinstance(at, int | float) else float("inf")
+    here = isinstance(pid, int) and 0 < pid <= _LARGEST_PID and host == socket.gethostname()
+    age_s = float("inf")
+    if isinstance(at, int | float) and abs(at) < _LATEST:
+        written_at = attempt.path("heartbeat.json").stat().st_mtime
+        age_s = now - min(at, written_at)  # a host whose clock is ahead must not seem alive for ever
     return SignOfLife(age_s=age_s, process_gone=here and not _alive(int(str(pid))), fields=beat)
 
 

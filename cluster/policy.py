@@ -41,6 +41,7 @@ class Seen:
     Attributes:
         job: the job system's view; None when it does not know the job.
         unknown_for_s: since when it has not known it (0 while it does).
+        ended_for_s: since when it has said that the job has ended (0 while it does not).
         result: state named by the attempt's own valid result file; None without one.
         result_for_s: how long that file has been there.
         error: one line from the attempt's error file.
@@ -50,6 +51,7 @@ class Seen:
 
     job: JobInfo | None
     unknown_for_s: float = 0.0
+    ended_for_s: float = 0.0
     result: State | None = None
     result_for_s: float = 0.0
     error: str | None = None
@@ -84,22 +86,24 @@ def judge(state: State, seen: Seen, limits: Limits) -> Verdict:
     if not seen.job.state.terminal:
         now = State.RUNNING if seen.job.state is JobState.RUNNING else State.SUBMITTED
         return Verdict(state=now, stop=seen.result is not None and seen.result_for_s > limits.exit_grace_s)
-    return _judge_ended(seen.job, seen)
+    return _judge_ended(state, seen.job, seen, limits)
 
 
 def _judge_cancelling(seen: Seen, limits: Limits) -> Verdict:
-    ended = seen.job.state.terminal if seen.job else _gone(seen, limits)
+    ended = seen.job.state.terminal and _has_ended(seen.job, seen, limits) if seen.job else _gone(seen, limits)
     if ended:
         return Verdict(state=State.CANCELLED, reason="cancelled")
     return Verdict(state=State.CANCELLING, stop=seen.job is not None)
 
 
-def _judge_ended(job: JobInfo, seen: Seen) -> Verdict:
+def _judge_ended(state: State, job: JobInfo, seen: Seen, limits: Limits) -> Verdict:
     if seen.result is not None:
         odd = f"the job ended {job.state} after it had written its result" if job.state is not JobState.SUCCEEDED else None
         return Verdict(state=seen.result, warning=odd)
     if seen.error is not None:
         return Verdict(state=State.FAILED, reason=seen.error)
+    if not _has_ended(job, seen, limits):
+        return Verdict(state=state, warning=f"the job system said {job.state}, but nobody saw the job end")
     if job.state is JobState.STOPPED:
         return Verdict(state=State.CANCELLED, reason="its job was stopped from outside")
     return Verdict(state=State.FAILED, reason=explain(job))
@@ -115,12 +119,22 @@ def _judge_unknown(state: State, seen: Seen, limits: Limits) -> Verdict:
     return Verdict(state=state)
 
 
+def _has_ended(job: JobInfo, seen: Seen, limits: Limits) -> bool:
+    """Whether an end that the job system tells is one: it saw it, or the attempt shows no life any more."""
+    if job.seen or seen.process_gone:
+        return True
+    return _stale(seen, limits) and seen.ended_for_s >= limits.unknown_s
+
+
 def _gone(seen: Seen, limits: Limits) -> bool:
     """Positive evidence that nothing of the attempt runs any more."""
     if seen.process_gone and seen.unknown_for_s >= limits.gone_s:
         return True
-    stale = seen.heartbeat_age_s is None or seen.heartbeat_age_s > limits.stale_s
-    return stale and seen.unknown_for_s >= limits.unknown_s
+    return _stale(seen, limits) and seen.unknown_for_s >= limits.unknown_s
+
+
+def _stale(seen: Seen, limits: Limits) -> bool:
+    return seen.heartbeat_age_s is None or seen.heartbeat_age_s > limits.stale_s
 
 
 def explain(job: JobInfo) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster.job_client import JobClient, job_id
+from cluster.look import Sight
 from cluster.outcome import cancelled, read_failure, read_result
 from cluster.policy import Limits
 from recur.record.attempt import AttemptDir, next_attempt, read_seed_result
@@ -60,8 +61,7 @@ class Seat:
     state: State = State.QUEUED
     reason: str | None = None
     warning: str | None = None
-    unknown_since: float | None = None
-    result_since: float | None = None
+    sight: Sight = field(default_factory=Sight)
     refused_since: float | None = None
     lost: int = 0
     bad_input: bool = False

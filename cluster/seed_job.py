@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cluster.outcome import cancelled, write_failure
+from cluster.seal import write_seal
 from cluster.session import join_as_seed_job
 from recur.errors import InputError, StorageError
 from recur.pipeline import LocalBackend, run_seed
@@ -44,6 +45,7 @@ def run_spec(path: Path) -> int:
     join_as_seed_job()
     try:
         result = run_seed(spec, RayBackend(spec.recipe.cluster))
+        write_seal(spec.attempt_dir)
     except Exception as error:
         _leave_failure(spec, error)
         if isinstance(error, InputError):

@@ -12,23 +12,23 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from cluster.job_client import JobClient, JobInfo, JobRefused, JobRequest, JobsUnreachable, seed_entrypoint
-from cluster.outcome import mark_cancelled, read_failure, read_life, read_result
-from cluster.policy import Seen, Verdict, free_slots, judge
+from cluster.job_client import JobClient, JobInfo, JobRefused, JobsUnreachable
+from cluster.launch import place_attempt, save_log, seed_request
+from cluster.look import Look, Sight, look
+from cluster.outcome import mark_cancelled
+from cluster.policy import Verdict, free_slots, judge
 from cluster.seats import Seat, SweepPlan, resume_seats
 from recur.errors import ArtifactError
-from recur.record.atomic import write_bytes_atomic
 from recur.record.attempt import AttemptDir, next_attempt, write_seed_result
 from recur.record.journal import append_line
 from recur.record.result import SeedResult, State
-from recur.seedspec import PHASES, SPEC_FILE, save_spec
+from recur.seedspec import SeedSpec
 
 __all__ = ["Seat", "SweepLoop", "SweepPlan", "resume_seats"]
 
 _log = logging.getLogger(__name__)
 
 EVENTS_FILE = "events.jsonl"
-LOG_FILE = "job.log"
 
 
 class SweepLoop:
@@ -109,32 +109,12 @@ class SweepLoop:
 
     def _admit(self, seat: Seat) -> None:
         """Write the attempt's folder and spec, then submit; the id exists before the first call."""
-        attempt = self._dir(seat).create()
-        if seat.adopt_from is not None:
-            self._adopt(attempt, self.plan.attempt(seat.seed, seat.adopt_from))
-        save_spec(attempt.path(SPEC_FILE), replace(self.plan.template, seed=seat.seed, attempt=seat.attempt))
+        place_attempt(self._spec(seat), seat.adopt_from)
         self._to(seat, State.SUBMITTING)
         self._submit(seat)
 
-    def _adopt(self, attempt: AttemptDir, previous: AttemptDir) -> None:
-        taken = attempt.adopt(previous, PHASES)
-        attempt.append_event("adopted", {"attempt": previous.attempt, "phases": ",".join(taken.phases)})
-
     def _submit(self, seat: Seat) -> None:
-        spec_path = self._dir(seat).path(SPEC_FILE)
-        name = self._job(seat)
-        request = JobRequest(
-            job_id=name,
-            entrypoint=seed_entrypoint(spec_path.resolve()),
-            runtime_env=self.plan.runtime_env,
-            metadata={
-                "sweep": self.plan.sweep,
-                "seed": str(seat.seed),
-                "attempt": str(seat.attempt),
-                "profile": self.plan.template.recipe.profile,
-                "job_name": name,
-            },
-        )
+        name, request = self._job(seat), seed_request(self._spec(seat), self.plan.runtime_env)
         try:
             self.jobs.submit(request)
         except JobsUnreachable as error:
@@ -157,7 +137,7 @@ class SweepLoop:
             _log.warning("jobs_unreachable seed=%d error=%s", seat.seed, error)
             return
         try:
-            verdict = judge(seat.state, self._look(seat, job), self.plan.limits)
+            verdict = judge(seat.state, self._look(seat, job).seen, self.plan.limits)
         except ArtifactError as error:
             verdict = Verdict(state=State.FAILED, reason=str(error), stop=True)
         seat.warning = verdict.warning or seat.warning
@@ -168,29 +148,17 @@ class SweepLoop:
         elif verdict.state is not seat.state:
             self._to(seat, verdict.state, verdict.reason)
 
-    def _look(self, seat: Seat, job: JobInfo | None) -> Seen:
-        now, attempt = self._clock(), self._dir(seat)
-        result, failure, life = read_result(attempt), read_failure(attempt), read_life(attempt, now)
-        seat.unknown_since = None if job is not None else (seat.unknown_since or now)
-        seat.result_since = None if result is None else (seat.result_since or now)
-        seat.result, seat.bad_input = result, failure is not None and failure.kind == "input"
-        return Seen(
-            job=job,
-            unknown_for_s=now - seat.unknown_since if seat.unknown_since else 0.0,
-            result=result.state if result else None,
-            result_for_s=now - seat.result_since if seat.result_since else 0.0,
-            error=failure.message if failure else None,
-            heartbeat_age_s=life.age_s if life else None,
-            process_gone=life.process_gone if life else False,
-        )
+    def _look(self, seat: Seat, job: JobInfo | None) -> Look:
+        found = look(self._dir(seat), job, seat.sight, self._clock())
+        seat.result, seat.bad_input = found.result, found.bad_input
+        return found
 
     def _retry(self, seat: Seat, verdict: Verdict) -> None:
         """A lost attempt is replaced by the next one, which takes over its finished phases."""
         self._event(seat, State.LOST, verdict.reason)
         seat.lost += 1
         seat.adopt_from, seat.attempt = seat.attempt, next_attempt(self.plan.root, seat.seed)
-        seat.unknown_since = seat.result_since = seat.result = None
-        seat.bad_input = False
+        seat.sight, seat.result, seat.bad_input = Sight(), None, False
         self._to(seat, State.QUEUED)
 
     def _stop(self, seat: Seat) -> None:
@@ -213,17 +181,15 @@ class SweepLoop:
             write_seed_result(self.plan.root, seat.outcome())
         except ArtifactError as error:
             seat.state, seat.reason, seat.result = State.FAILED, str(error), None
-        if not self._dir(seat).folder.is_dir():
-            return
-        try:
-            text = self.jobs.logs(self._job(seat))
-        except JobsUnreachable as error:
-            text = f"the job's log could not be read: {error}\n"
-        write_bytes_atomic(self._dir(seat).path(LOG_FILE), text.encode())
+        if self._dir(seat).folder.is_dir():
+            save_log(self.jobs, self._job(seat), self._dir(seat))
 
     def _event(self, seat: Seat, state: State, reason: str | None) -> None:
         fields = {"seed": seat.seed, "attempt": seat.attempt, "state": state.value, "reason": reason}
         append_line(self.plan.root / EVENTS_FILE, "state", fields, at=self._clock())
+
+    def _spec(self, seat: Seat) -> SeedSpec:
+        return replace(self.plan.template, seed=seat.seed, attempt=seat.attempt)
 
     def _dir(self, seat: Seat) -> AttemptDir:
         return self.plan.attempt(seat.seed, seat.attempt)

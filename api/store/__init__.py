@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from api.store.backup import backup
 from api.store.errors import ForbiddenMove, RetryRefused, StoreUnavailable, UnknownSweep
 from api.store.migrate import MigrationState
 from api.store.store import Store, open_store
 
-__all__ = ["ForbiddenMove", "MigrationState", "RetryRefused", "Store", "StoreUnavailable", "UnknownSweep", "open_store"]
+__all__ = ["ForbiddenMove", "MigrationState", "RetryRefused", "Store", "StoreUnavailable", "UnknownSweep", "backup", "open_store"]

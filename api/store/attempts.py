@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
 
 from api.store import events
 from api.store.attempt_rows import COLUMNS, all_of, attempt_row, key, rows, unchanged
@@ -86,7 +86,7 @@ def queued(c: Connection, pool: Pool, limit: int, *, prepared_only: bool) -> tup
         limit: at most that many.
         prepared_only: leave out sweeps whose data is not ready.
     """
-    found = rows().where(attempts.c.state == State.QUEUED, attempts.c.pool == pool).order_by(*_QUEUE).limit(limit)
+    found = rows().where(_in_queue(pool)).order_by(*_QUEUE).limit(limit)
     if prepared_only:
         found = found.join(sweeps, sweeps.c.sweep == attempts.c.sweep).where(sweeps.c.prepared_at.is_not(None))
     return all_of(c, found)
@@ -94,7 +94,8 @@ def queued(c: Connection, pool: Pool, limit: int, *, prepared_only: bool) -> tup
 
 def held(c: Connection, pool: Pool) -> int:
     """Slots taken: attempts admitted and not ended (P8)."""
-    return int(c.scalar(select(func.count()).where(attempts.c.state.in_(HELD), attempts.c.pool == pool)) or 0)
+    taken = (attempts.c.state.in_(HELD), attempts.c.is_current, attempts.c.pool == pool)
+    return int(c.scalar(select(func.count()).where(*taken)) or 0)
 
 
 def place(c: Connection, row: AttemptRow) -> int:
@@ -103,8 +104,8 @@ def place(c: Connection, row: AttemptRow) -> int:
     same_rank = and_(attempts.c.rank == row.rank, attempts.c.sweep < row.sweep)
     same_sweep = and_(attempts.c.rank == row.rank, attempts.c.sweep == row.sweep, attempts.c.position < own)
     ahead = or_(attempts.c.rank < row.rank, same_rank, same_sweep)
-    in_queue = and_(attempts.c.state == State.QUEUED, attempts.c.pool == row.pool, attempts.c.rank <= row.rank)
-    return 1 + int(c.scalar(select(func.count()).where(in_queue, ahead)) or 0)
+    found = select(func.count()).where(_in_queue(row.pool), attempts.c.rank <= row.rank, ahead)
+    return 1 + int(c.scalar(found) or 0)
 
 
 def admit(c: Connection, pool: Pool, slots: int, *, now: float, limit: int) -> tuple[AttemptRow, ...]:
@@ -239,6 +240,11 @@ def retry(
     data = {"state": row.state, "job_id": row.job_id, "automatic": automatic, "adopt_from": adopt_from}
     events.add(c, sweep, "retry", at=now, seed=seed, attempt=row.attempt, data=data)
     return row
+
+
+def _in_queue(pool: Pool) -> ColumnElement[bool]:
+    """It waits in this pool; `attempts.c.is_current` always holds then and leads to the index."""
+    return and_(attempts.c.state == State.QUEUED, attempts.c.is_current, attempts.c.pool == pool)
 
 
 def _stamps(to: State, now: float) -> dict[str, Any]:

@@ -18,12 +18,14 @@ def states(c: Connection) -> dict[State, int]:
 
 def queue_depth(c: Connection) -> dict[Pool, int]:
     """How many attempts wait in each pool."""
-    by_pool = select(attempts.c.pool, func.count()).where(attempts.c.state == State.QUEUED).group_by(attempts.c.pool)
+    waiting = (attempts.c.state == State.QUEUED, attempts.c.is_current)
+    by_pool = select(attempts.c.pool, func.count()).where(*waiting).group_by(attempts.c.pool)
     found = {Pool(pool): count for pool, count in c.execute(by_pool)}
     return {pool: found.get(pool, 0) for pool in Pool}
 
 
 def oldest_queued_at(c: Connection) -> float | None:
     """When the attempt that waits longest was queued, seconds since 1970; None where none waits."""
-    oldest = c.scalar(select(func.min(attempts.c.queued_at)).where(attempts.c.state == State.QUEUED))
+    waiting = (attempts.c.state == State.QUEUED, attempts.c.is_current)
+    oldest = c.scalar(select(func.min(attempts.c.queued_at)).where(*waiting))
     return None if oldest is None else float(oldest)

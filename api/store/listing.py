@@ -15,14 +15,13 @@ from dataclasses import dataclass, field
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, select, tuple_
 
 from api.store.tables import attempts, sweeps
+from api.store.transitions import OPEN, TERMINAL
 from recur.errors import InputError
 from recur.record.result import State, worst
 
 _SORTS = {"created_at": sweeps.c.created_at, "name": sweeps.c.name}
 SORTS = tuple(sign + name for name in _SORTS for sign in ("", "-"))
-TERMINAL = tuple(s for s in State if s.terminal)  # from best to worst
 SWEEP_STATES = (State.QUEUED, State.RUNNING, State.CANCELLING, *TERMINAL)
-_OPEN = tuple(s for s in State if not s.terminal)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,20 +130,20 @@ def _count(c: Connection, ids: list[str]) -> Mapping[str, _Counted]:
 
 
 def _is(state: State) -> ColumnElement[bool]:
-    """`worst` of the sweep's current attempts is ``state``."""
+    """`worst` of the sweep's current attempts is ``state``; what rules out most sweeps comes first."""
+    started = _any(attempts.c.state != State.QUEUED)
     if state is State.QUEUED:
-        return ~_any(tuple(s for s in State if s is not State.QUEUED))
+        return ~started
     if state is State.CANCELLING:
-        return _any((State.CANCELLING,))
+        return _any(attempts.c.state == State.CANCELLING)
     if state is State.RUNNING:
-        not_queued = tuple(s for s in State if s is not State.QUEUED)
-        return and_(_any(_OPEN), _any(not_queued), ~_any((State.CANCELLING,)))
+        return and_(started, _any(attempts.c.state.in_(OPEN)), ~_any(attempts.c.state == State.CANCELLING))
     worse = TERMINAL[TERMINAL.index(state) + 1 :]
-    return and_(_any((state,)), ~_any((*_OPEN, *worse)))
+    return and_(_any(attempts.c.state == state), ~_any(attempts.c.state.in_((*OPEN, *worse))))
 
 
-def _any(states: tuple[State, ...]) -> ColumnElement[bool]:
-    return exists().where(attempts.c.sweep == sweeps.c.sweep, attempts.c.is_current, attempts.c.state.in_(states))
+def _any(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists().where(attempts.c.sweep == sweeps.c.sweep, attempts.c.is_current, condition)
 
 
 def _known_state(state: str) -> State:

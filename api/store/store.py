@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, InternalError, OperationalError
@@ -25,12 +26,14 @@ class Store:
 
     Attributes:
         url: the database's address, without a password.
+        file: the database itself; None where it is not SQLite.
         clock: seconds since 1970.
     """
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
         parsed = parse_url(url)
         self.url = parsed.render_as_string(hide_password=True)
+        self.file = Path(str(parsed.database)).absolute() if parsed.get_backend_name() == "sqlite" else None
         self.clock = clock
         self._engines: Engines = make_engines(parsed)
 

@@ -3,6 +3,8 @@
 Columns beside those of the rows: ``sweeps.rank`` (the queue place of its first seed, to find what to prepare next),
 ``attempts.position`` (the seed's place in its sweep), ``attempts.val_bpb`` and ``attempts.total_bytes`` (copies out of the
 result, so that a list need not open 600 results).
+
+Long texts come last in a row: SQLite reads a row from its start, page by page.
 """
 
 from __future__ import annotations
@@ -37,9 +39,6 @@ sweeps = Table(
     Column("sweep", Words, primary_key=True),
     Column("name", Words, nullable=False),
     Column("profile", Words, nullable=False),
-    Column("overrides", Json, nullable=False),
-    Column("recipe", Json, nullable=False),
-    Column("seeds", Json, nullable=False),
     Column("priority", Integer, nullable=False),
     Column("baseline", Words),
     Column("pool", Words, nullable=False),
@@ -57,6 +56,9 @@ sweeps = Table(
     Column("warning", Words),
     Column("event_count", Integer, nullable=False),
     Column("version", Integer, nullable=False),
+    Column("seeds", Json, nullable=False),
+    Column("overrides", Json, nullable=False),
+    Column("recipe", Json, nullable=False),
     Index("ix_sweeps_created_at", "created_at", "sweep"),
     Index("ix_sweeps_name", "name", "sweep"),
     Index("ix_sweeps_unprepared", "prepared_at", "cancelled_at", "rank", "sweep"),
@@ -77,9 +79,6 @@ attempts = Table(
     Column("position", Integer, nullable=False),
     Column("rank", Real, nullable=False),
     Column("phase", Words),
-    Column("progress", Json, nullable=False),
-    Column("reason", Words),
-    Column("warning", Words),
     Column("ending", Words),
     Column("adopt_from", Integer),
     Column("lost", Integer, nullable=False),
@@ -88,16 +87,19 @@ attempts = Table(
     Column("submitted_at", Real),
     Column("running_at", Real),
     Column("ended_at", Real),
-    Column("result", Json),
-    Column("gates", Json),
     Column("val_bpb", Real),
     Column("total_bytes", BigInteger),
+    Column("reason", Words),
+    Column("warning", Words),
+    Column("progress", Json, nullable=False),
+    Column("result", Json),
+    Column("gates", Json),
     UniqueConstraint("job_id"),
     Index(
         "uq_attempts_current", "sweep", "seed", unique=True, sqlite_where=text("is_current"), postgresql_where=text("is_current")
     ),
     Index("ix_attempts_sweep_state", "sweep", "is_current", "state"),
-    Index("ix_attempts_queue", "state", "pool", "rank", "sweep", "position"),
+    Index("ix_attempts_queue", "state", "is_current", "pool", "rank", "sweep", "position", "queued_at"),
 )
 
 events = Table(

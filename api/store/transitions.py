@@ -9,10 +9,10 @@ from api.store.errors import ForbiddenMove
 from api.store.rows import AttemptRow, Ending
 from recur.record.result import State
 
-TERMINAL = frozenset(s for s in State if s.terminal)
+TERMINAL = tuple(s for s in State if s.terminal)  # from best to worst
 HELD = (State.SUBMITTING, State.SUBMITTED, State.RUNNING, State.CANCELLING)
 OPEN = (State.QUEUED, *HELD)
-_AFTER_A_JOB = TERMINAL | {State.CANCELLING}
+_AFTER_A_JOB = frozenset({State.CANCELLING, *TERMINAL})
 ALLOWED: Mapping[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.SUBMITTING, State.CANCELLED, State.FAILED}),
     State.SUBMITTING: _AFTER_A_JOB | {State.SUBMITTED, State.RUNNING},

@@ -28,9 +28,6 @@ def _sweeps() -> None:
         sa.Column("sweep", WORDS, nullable=False),
         sa.Column("name", WORDS, nullable=False),
         sa.Column("profile", WORDS, nullable=False),
-        sa.Column("overrides", sa.Text, nullable=False),
-        sa.Column("recipe", sa.Text, nullable=False),
-        sa.Column("seeds", sa.Text, nullable=False),
         sa.Column("priority", sa.Integer, nullable=False),
         sa.Column("baseline", WORDS),
         sa.Column("pool", WORDS, nullable=False),
@@ -48,6 +45,9 @@ def _sweeps() -> None:
         sa.Column("warning", WORDS),
         sa.Column("event_count", sa.Integer, nullable=False),
         sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("seeds", sa.Text, nullable=False),
+        sa.Column("overrides", sa.Text, nullable=False),
+        sa.Column("recipe", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("sweep", name="pk_sweeps"),
     )
     op.create_index("ix_sweeps_created_at", "sweeps", ["created_at", "sweep"])
@@ -70,9 +70,6 @@ def _attempts() -> None:
         sa.Column("position", sa.Integer, nullable=False),
         sa.Column("rank", sa.Double, nullable=False),
         sa.Column("phase", WORDS),
-        sa.Column("progress", sa.Text, nullable=False),
-        sa.Column("reason", WORDS),
-        sa.Column("warning", WORDS),
         sa.Column("ending", WORDS),
         sa.Column("adopt_from", sa.Integer),
         sa.Column("lost", sa.Integer, nullable=False),
@@ -81,10 +78,13 @@ def _attempts() -> None:
         sa.Column("submitted_at", sa.Double),
         sa.Column("running_at", sa.Double),
         sa.Column("ended_at", sa.Double),
-        sa.Column("result", sa.Text),
-        sa.Column("gates", sa.Text),
         sa.Column("val_bpb", sa.Double),
         sa.Column("total_bytes", sa.BigInteger),
+        sa.Column("reason", WORDS),
+        sa.Column("warning", WORDS),
+        sa.Column("progress", sa.Text, nullable=False),
+        sa.Column("result", sa.Text),
+        sa.Column("gates", sa.Text),
         sa.PrimaryKeyConstraint("sweep", "seed", "attempt", name="pk_attempts"),
         sa.ForeignKeyConstraint(["sweep"], ["sweeps.sweep"], name="fk_attempts_sweeps"),
         sa.UniqueConstraint("job_id", name="uq_attempts_job_id"),
@@ -92,7 +92,7 @@ def _attempts() -> None:
     only = sa.text("is_current")
     op.create_index("uq_attempts_current", "attempts", ["sweep", "seed"], unique=True, sqlite_where=only, postgresql_where=only)
     op.create_index("ix_attempts_sweep_state", "attempts", ["sweep", "is_current", "state"])
-    op.create_index("ix_attempts_queue", "attempts", ["state", "pool", "rank", "sweep", "position"])
+    op.create_index("ix_attempts_queue", "attempts", ["state", "is_current", "pool", "rank", "sweep", "position", "queued_at"])
 
 
 def _events() -> None:

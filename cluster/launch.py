@@ -1,0 +1,75 @@
+"""One attempt as a job: its folder, what it adopts, its spec, its request, and the job's log. Shared by loop and service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cluster.job_client import JobClient, JobRequest, JobsUnreachable, job_id, seed_entrypoint
+from cluster.session import EXCLUDES, JOB_ENVIRONMENT
+from recur.record.atomic import write_bytes_atomic
+from recur.record.attempt import AttemptDir
+from recur.seedspec import PHASES, SPEC_FILE, SeedSpec, save_spec
+
+LOG_FILE = "job.log"
+LARGEST_LOG_BYTES = 16 << 20
+"""Of a longer log the end is kept."""
+_STAMPED = ("progress.jsonl", "intervals.jsonl", "clock.json")
+
+
+def place_attempt(spec: SeedSpec, adopt_from: int | None) -> AttemptDir:
+    """Make the attempt's folder, take over the finished phases of an earlier attempt, write its spec: the spec comes last.
+
+    Without its spec the attempt has never run, so stamps that an interrupted call has left are removed first: taken over twice
+    they would say that every token was scored twice.
+
+    Raises:
+        StorageError: the disk is full or not writable.
+    """
+    attempt = spec.attempt_dir.create()
+    if attempt.path(SPEC_FILE).exists():
+        return attempt
+    if adopt_from is not None:
+        for name in _STAMPED:
+            attempt.path(name).unlink(missing_ok=True)
+        taken = attempt.adopt(AttemptDir(spec.sweep_root, spec.seed, adopt_from), PHASES)
+        attempt.append_event("adopted", {"attempt": adopt_from, "phases": ",".join(taken.phases)})
+    save_spec(attempt.path(SPEC_FILE), spec)
+    return attempt
+
+
+def seed_request(spec: SeedSpec, runtime_env: dict[str, object]) -> JobRequest:
+    """The job of an attempt, labelled with its sweep, seed, attempt and profile."""
+    name = job_id(spec.sweep, spec.seed, spec.attempt)
+    return JobRequest(
+        job_id=name,
+        entrypoint=seed_entrypoint(spec.attempt_dir.path(SPEC_FILE).resolve()),
+        runtime_env=runtime_env,
+        metadata={
+            "sweep": spec.sweep,
+            "seed": str(spec.seed),
+            "attempt": str(spec.attempt),
+            "profile": spec.recipe.profile,
+            "job_name": name,
+        },
+    )
+
+
+def seed_environment(root: Path) -> dict[str, object]:
+    """The runtime environment of seed jobs that are submitted from outside the cluster: the repository, and Ray's settings."""
+    return {"working_dir": str(root), "excludes": list(EXCLUDES), "env_vars": dict(JOB_ENVIRONMENT)}
+
+
+def save_log(jobs: JobClient, name: str, attempt: AttemptDir) -> None:
+    """Keep what the job has printed as `LOG_FILE` of its attempt; where it cannot be had, say so behind what is there.
+
+    Raises:
+        StorageError: the disk is full or not writable.
+    """
+    path = attempt.path(LOG_FILE)
+    try:
+        text = jobs.logs(name).encode(errors="replace")[-LARGEST_LOG_BYTES:]
+    except JobsUnreachable as error:
+        before = path.read_bytes() if path.exists() else b""
+        text = before + f"the job's log could not be read: {error}\n".encode()
+    if text or not path.exists():
+        write_bytes_atomic(path, text)
