@@ -22,6 +22,7 @@ from recur.errors import DataError, StorageError
 
 MIN_FREE_BYTES = 5 << 30
 """Three seeds of the record profile leave 2.4 GiB with their Hessians; the database and logs need little."""
+_MOST_BYTES = 64 << 20
 NEEDED_PYTHON = (3, 11)
 NEEDED_RAY = "2.60."
 PACKAGES = ("torch", "ray", "fastapi", "uvicorn", "sqlalchemy", "alembic", "httpx2", "scipy", "matplotlib", "pydantic")
@@ -59,7 +60,7 @@ def get(url: str, token: str | None = None) -> Answer:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(urllib.request.Request(url, headers=headers), timeout=5) as reply:
-            return Answer(status=int(reply.status), text=reply.read(1 << 20).decode(errors="replace"))
+            return Answer(status=int(reply.status), text=reply.read(_MOST_BYTES).decode(errors="replace"))
     except urllib.error.HTTPError as error:
         return Answer(status=error.code, text=str(error.reason))
     except (OSError, ValueError) as error:
