@@ -1,0 +1,54 @@
+"""Problems, and what the process says about itself."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from api.models.base import Model
+
+
+class ProblemPart(Model):
+    """One wrong place in a request: a JSON pointer, what is wrong, and the cure."""
+
+    pointer: str
+    detail: str
+    hint: str = ""
+
+
+class Problem(Model):
+    """RFC 9457, with a code, the wrong places, a hint and the request's id."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    errors: list[ProblemPart] = Field(default_factory=list)
+    hint: str = ""
+    request_id: str
+
+
+class Alive(Model):
+    """The process answers."""
+
+    status: str
+
+
+class Version(Model):
+    """What runs here."""
+
+    version: str
+    source_sha256: str
+    python: str
+    ray: str | None = None
+
+
+class Ready(Model):
+    """Whether the service can work; ``degraded`` says what is missing while it still accepts submissions."""
+
+    status: str
+    database: str
+    migrations: str
+    reconciler: str
+    degraded: str | None = None
