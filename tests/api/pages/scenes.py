@@ -1,0 +1,294 @@
+"""Sweeps in every state, put into a store by hand with the files that the pages read: for tests and screenshots.
+
+Nothing runs here. The numbers are made up, but have the sizes of real ones.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from api.service import Context
+from api.service.submit import recipe_tree
+from api.store import attempts, sweeps
+from api.store.rows import AttemptRow, Ending, NewSweep, Pool
+from recur.recipe import load_recipe
+from recur.record.attempt import AttemptDir
+from recur.record.codec import to_json
+from recur.record.journal import append_line
+from recur.record.result import Phase, Scores, SeedResult, State
+
+CAP = 16_000_000
+SECONDS = {"setup": 21.4, "train": 588.1, "calibrate": 9.6, "quantize": 71.2, "fit": 96.5, "evaluate": 312.4, "verify": 148.9}
+STEPS = 4550
+
+
+@dataclass(kw_only=True)
+class Stage:
+    """Where scenes are played: the service's parts, and the time of the last thing that happened, seconds since 1970."""
+
+    ctx: Context
+    now: float
+
+    def sweep(self, name: str, seeds: Sequence[int], *, at: float, **changes: Any) -> str:
+        """A submitted sweep; returns its id."""
+        profile, overrides = changes.pop("profile", "recur"), changes.pop("overrides", {})
+        recipe = load_recipe(profile, [f"{key}={json.dumps(value)}" for key, value in overrides.items()])
+        slug = "".join(c if c.isalnum() else "-" for c in name.lower())[:24].strip("-")
+        new = NewSweep(
+            sweep=changes.pop("id", f"{slug}-261124-{len(slug):02d}x{seeds[0] % 1000:03d}"),
+            name=name,
+            profile=profile,
+            overrides=overrides,
+            recipe=dict(recipe_tree(recipe)),
+            seeds=tuple(seeds),
+            priority=changes.pop("priority", 0),
+            baseline=changes.pop("baseline", None),
+            pool=Pool.GPU if recipe.cluster.gpus_per_worker else Pool.CPU,
+            created_at=at,
+        )
+        assert not changes, changes
+        with self.ctx.store.write() as c:
+            sweeps.create(c, new, ageing_s=3600.0)
+        return new.sweep
+
+    def prepare(self, sweep: str, *, at: float, code_bytes: int = 24_939) -> None:
+        """Data and spec are ready, with the size of its program."""
+        with self.ctx.store.write() as c:
+            row = sweeps.get(c, sweep)
+            assert row is not None
+            recipe = json.loads(json.dumps(row.recipe))
+            recipe["artifact"]["code_bytes"] = code_bytes
+            sweeps.prepared(c, sweep, fingerprint="78e1494ece50ee87" * 4, dataset_root="/data", note="", recipe=recipe, now=at)
+
+    def move(self, sweep: str, seed: int, to: State, *, at: float, **changes: Any) -> AttemptRow:
+        """One change of a seed's state."""
+        with self.ctx.store.write() as c:
+            moved = attempts.move(c, self._row(sweep, seed), to, now=at, **changes)
+        assert moved is not None
+        return moved
+
+    def run(self, sweep: str, seed: int, *, at: float) -> AttemptRow:
+        """Let a seed be admitted, submitted and running."""
+        self.move(sweep, seed, State.SUBMITTING, at=at)
+        self.move(sweep, seed, State.SUBMITTED, at=at + 1.5)
+        return self.move(sweep, seed, State.RUNNING, at=at + 6)
+
+    def beat(self, sweep: str, seed: int, phase: str, *, at: float, say: bool = True, **progress: Any) -> None:
+        """A sign of life."""
+        with self.ctx.store.write() as c:
+            beat = {"phase": phase, "at": at, **progress}
+            attempts.beat(c, self._row(sweep, seed), phase=phase, progress=beat, now=at, say=say)
+
+    def succeed(self, sweep: str, result: SeedResult, gates: list[dict[str, Any]], *, at: float) -> None:
+        """Let a running seed end with this result."""
+        changes = {"result": to_json(result), "gates": gates, "reason": result.error}
+        self.move(sweep, result.seed, result.state, at=at, **changes)
+
+    def cancel(self, sweep: str, *, at: float) -> None:
+        """Ask for the end of a sweep."""
+        with self.ctx.store.write() as c:
+            sweeps.cancel_asked(c, sweep, now=at)
+
+    def report(self, sweep: str, *, at: float, record_path: str | None = None, warning: str | None = None) -> None:
+        """The report is written."""
+        with self.ctx.store.write() as c:
+            sweeps.reported(c, sweep, record_path=record_path, warning=warning, now=at)
+
+    def folder(self, sweep: str, seed: int, attempt: int = 1) -> AttemptDir:
+        """An attempt's folder, made."""
+        return AttemptDir(self.ctx.folder(sweep), seed, attempt).create()
+
+    def _row(self, sweep: str, seed: int) -> AttemptRow:
+        with self.ctx.store.read() as c:
+            return next(row for row in attempts.current(c, sweep) if row.seed == seed)
+
+
+def result(seed: int, bpb: float, total_bytes: int, **changes: Any) -> SeedResult:
+    """A finished seed of the record's size."""
+    scores = Scores(last_step=bpb + 0.0071, trained=bpb + 0.0068, roundtrip=bpb + 0.0152, sliding=bpb)
+    losses = {name: None if v is None else v * 2.301 for name, v in to_json(scores).items()}
+    found = SeedResult(
+        seed=seed,
+        state=State.SUCCEEDED,
+        attempt=1,
+        steps=STEPS - seed % 7,
+        tokens_per_s=6.08e6 + 1000 * (seed % 13),
+        mfu=0.418 + 0.0001 * (seed % 9),
+        mfu_peak_tflops=989.4,
+        val_bpb=scores,
+        val_loss=Scores(**losses),
+        scored_tokens=45_508_608,
+        scored_bytes=151_080_891,
+        model_bytes=total_bytes - 24_939,
+        model_sha256="bffa3a63e3017db7" * 4,
+        code_bytes=24_939,
+        code_bytes_source="bundle",
+        total_bytes=total_bytes,
+        cap_bytes=CAP,
+        slack_bytes=CAP - total_bytes,
+        seconds={name: value * (1 + 0.004 * (seed % 5 - 2)) for name, value in SECONDS.items()},
+    )
+    return replace(found, **changes)
+
+
+def gates(found: SeedResult, *, track: bool = True) -> list[dict[str, Any]]:
+    """The gates of a seed as its gates.json has them."""
+    total, cap = found.total_bytes or 0, found.cap_bytes or 0
+    clock = "pass" if track else "n/a"
+    why = "" if track else "the limit is for 8 x H100; this ran on 2 x cpu"
+    seconds = found.seconds or {}
+    rows = [
+        ("total bytes", total, cap, "pass" if total <= cap else "fail", f"{cap - total:,} bytes below the cap" if total <= cap else f"total_bytes={total} must be at most {cap}", "size of the artifact's file + code bytes"),
+        ("training clock, s", round(seconds.get("train", 0) + seconds.get("calibrate", 0), 3), 600.0, clock, why, "train.json data_read_s"),
+        ("trainings in the attempt", 1, 1, "pass", "", "progress.jsonl"),
+        ("warm-up undone", "34ab55bfbdb1e1fe", "equal hashes", "pass", "state hash before = after", "train.json warmup_state_sha256"),
+        ("validation files opened by training", 0, 0, "pass", "8 openings for logged validation", "audit of the training processes, record_train.json"),
+        ("code bytes", found.code_bytes, found.code_bytes, "pass", "", "the one-file program, generated again"),
+        ("evaluation clock, s", round(seconds.get("evaluate", 0), 3), 600.0, clock, why, "clock.json eval_s"),
+        ("scored targets", found.scored_tokens, found.scored_tokens, "pass", "", "intervals.jsonl"),
+        ("re-read and re-scored, BPB", 0.0, 1e-06, "pass", "", "record_verify.json"),
+        ("scored bytes", found.scored_bytes, found.scored_bytes, "pass", "", "decoded targets"),
+        ("fingerprint", "78e1494ece50ee87", "78e1494ece50ee87", "pass", "", "recipe, data and package source, hashed by the attempt"),
+    ]  # fmt: skip
+    names = ("name", "value", "limit", "verdict", "why", "source")
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def training_log(folder: AttemptDir, *, start: float, steps: int, upto: int, seed: int, first_loss: float = 9.01, last_loss: float = 2.49) -> float:
+    """Write progress.jsonl and job.log of a training up to step ``upto``; returns when that was.
+
+    Args:
+        folder: the attempt's.
+        start: seconds since 1970.
+        steps: of the recipe.
+        upto: the last one taken.
+        seed: of the noise.
+        first_loss, last_loss: nats per token.
+    """
+    path, noise, step_s = folder.path("progress.jsonl"), random.Random(seed), SECONDS["train"] / steps
+    append_line(path, "phase", {"phase": "setup"}, at=start)
+    began = start + SECONDS["setup"]
+    append_line(path, "phase", {"phase": "train"}, at=began)
+    append_line(path, "val", {"step": 0, "val_loss": first_loss, "val_bpb": first_loss / 2.301}, at=began)
+    every, lines = max(steps // 180, 1), []
+    at = began
+    for step in [*range(1, 6), *range(every, upto + 1, every)]:
+        fall = math.exp(-9 * step / steps) * 0.72 + 0.28 * (1 - step / steps) ** 1.3
+        loss = last_loss + (first_loss - last_loss) * fall * (0.62 if step > 5 else 1) + noise.gauss(0, 0.012)
+        rate = 6.1e6 * (1 - 0.35 * math.exp(-step / 40)) * (0.985 if step > 2000 else 1) + noise.gauss(0, 9e3)
+        at = began + step * step_s
+        append_line(path, "step", {"step": step, "steps": steps, "loss": loss, "train_s": step * step_s, "tokens_per_s": rate}, at=at)
+        if step % (every * 40) == 0:
+            append_line(path, "val", {"step": step, "val_loss": loss + 0.004, "val_bpb": (loss + 0.004) / 2.301}, at=at)
+        if step == every * round(0.44 * steps / every):
+            append_line(path, "recurrence", {"step": step, "virtual_layers": "0,1,2,3,4,5,3,4,5,6,7"}, at=at)
+        lines.append(f"{step}/{steps} train_loss: {loss:.4f} train_time: {step * step_s / 60:.1f}m tok/s: {rate:.0f}")
+    folder.path("job.log").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return at
+
+
+def verified(folder: AttemptDir) -> None:
+    """Leave the environment that a verification records."""
+    packages = {"torch": "2.13.0", "numpy": "2.4.1", "ray": "2.60.0", "brotli": "1.2.0", "constriction": "0.4.2"}
+    found = {
+        "python": "3.11.7",
+        "torch": "2.13.0+cu130",
+        "platform": "Linux-6.18-x86_64-with-glibc2.36",
+        "cpu": "AMD EPYC 9654",
+        "cores": 192,
+        "gpu": "NVIDIA H100 80GB HBM3",
+        "gpus": 8,
+        "cuda": "13.0",
+        "packages": packages,
+    }
+    folder.write_record(Phase.VERIFY, {"environment": found})
+
+
+def finished(stage: Stage, sweep: str, scores: dict[int, tuple[float, int]], *, at: float) -> float:
+    """Let every seed of a sweep run one after the other to its score and size; returns when the last ended."""
+    for seed, (bpb, total) in scores.items():
+        stage.run(sweep, seed, at=at)
+        folder = stage.folder(sweep, seed)
+        training_log(folder, start=at, steps=STEPS, upto=STEPS, seed=seed)
+        verified(folder)
+        at += sum(SECONDS.values()) + 30
+        found = result(seed, bpb, total)
+        stage.succeed(sweep, found, gates(found), at=at)
+    return at
+
+
+def running(stage: Stage, sweep: str, seed: int, *, step: int) -> None:
+    """Let a seed train up to ``step``, reached now."""
+    start = stage.now - SECONDS["setup"] - step * SECONDS["train"] / STEPS
+    stage.run(sweep, seed, at=start - 6)
+    training_log(stage.folder(sweep, seed), start=start, steps=STEPS, upto=step, seed=seed)
+    for share in (0.25, 0.5, 0.75, 1.0):
+        at = start + SECONDS["setup"] + share * step * SECONDS["train"] / STEPS
+        beat = {"step": int(share * step), "steps": STEPS, "loss": 3.1 - 0.4 * share, "tokens_per_s": 6.07e6, "mfu": 0.417}
+        stage.beat(sweep, seed, "train", at=at, **beat)
+
+
+def everything(stage: Stage) -> dict[str, str]:
+    """Sweeps in every state; ids by a short name."""
+    now, hour = stage.now, 3600.0
+    ids: dict[str, str] = {}
+
+    ids["done"] = stage.sweep("recur, three seeds", (42, 314, 999), at=now - 7 * hour, baseline="1394")
+    stage.prepare(ids["done"], at=now - 7 * hour + 80)
+    end = finished(stage, ids["done"], {42: (1.08021, 15_993_412), 314: (1.08064, 15_991_087), 999: (1.07993, 15_994_760)}, at=now - 7 * hour + 90)
+    stage.report(ids["done"], at=end + 20, record_path="record")
+
+    ids["invalid"] = stage.sweep("two more recurrent layers", (42, 314), at=now - 5 * hour, overrides={"model.recurrent_layers": [2, 3, 4, 5, 6]})
+    stage.prepare(ids["invalid"], at=now - 5 * hour + 70)
+    stage.run(ids["invalid"], 42, at=now - 5 * hour + 80)
+    big = result(42, 1.07922, 16_004_118, state=State.INVALID, error="gate 'total bytes': total_bytes=16004118 must be at most 16000000")
+    stage.succeed(ids["invalid"], big, gates(big), at=now - 4.6 * hour)
+    stage.run(ids["invalid"], 314, at=now - 4.6 * hour)
+    good = result(314, 1.07951, 15_999_204)
+    stage.succeed(ids["invalid"], good, gates(good), at=now - 4.2 * hour)
+    stage.report(ids["invalid"], at=now - 4.2 * hour + 9)
+
+    ids["failed"] = stage.sweep("learning rate .04", (42, 314, 999), at=now - 4 * hour, overrides={"optim.matrix_lr": 0.04})
+    stage.prepare(ids["failed"], at=now - 4 * hour + 60)
+    for i, seed in enumerate((42, 314, 999)):
+        stage.run(ids["failed"], seed, at=now - 3.9 * hour + 300 * i)
+        stage.move(ids["failed"], seed, State.FAILED, at=now - 3.85 * hour + 300 * i, reason="RecurError: training diverged at step 412: loss nan, gradient norm inf")
+    stage.report(ids["failed"], at=now - 3.5 * hour)
+
+    ids["cancelled"] = stage.sweep("a typo", (1, 2, 3), at=now - 3 * hour, profile="smoke")
+    stage.cancel(ids["cancelled"], at=now - 3 * hour + 20)
+
+    ids["lost"] = stage.sweep("spot nodes", (7,), at=now - 2.5 * hour)
+    stage.prepare(ids["lost"], at=now - 2.5 * hour + 40)
+    stage.run(ids["lost"], 7, at=now - 2.4 * hour)
+    stage.move(ids["lost"], 7, State.LOST, at=now - 2.2 * hour, reason="the job system does not know the job, and its last sign of life is 94 s old")
+
+    ids["small"] = stage.sweep("smoke, both CPU cores", (42, 1337, 2024), at=now - 2 * hour, profile="smoke_recur")
+    stage.prepare(ids["small"], at=now - 2 * hour + 30)
+    for i, (seed, bpb, total) in enumerate(((42, 2.54289, 302_514), (1337, 2.54423, 302_515), (2024, 2.5495, 302_528))):
+        stage.run(ids["small"], seed, at=now - 2 * hour + 40 + 100 * i)
+        folder = stage.folder(ids["small"], seed)
+        training_log(folder, start=now - 2 * hour + 40 + 100 * i, steps=100, upto=100, seed=seed, first_loss=6.93, last_loss=4.22)
+        seconds = {name: value / 9 for name, value in SECONDS.items()}
+        found = result(seed, bpb, total, cap_bytes=302_584, slack_bytes=302_584 - total, steps=100, tokens_per_s=4960.0, seconds=seconds)
+        stage.succeed(ids["small"], found, gates(found, track=False), at=now - 2 * hour + 140 + 100 * i)
+    stage.report(ids["small"], at=now - 1.8 * hour, warning="no record folder: the gates of the track's clocks do not apply on this hardware")
+
+    ids["live"] = stage.sweep("slope exponent .9", (42, 314, 999), at=now - 0.6 * hour, baseline="1394", overrides={"quantize.slope_exponent": 0.9, "train.val_every": 1000}, priority=5)
+    stage.prepare(ids["live"], at=now - 0.59 * hour)
+    finished(stage, ids["live"], {42: (1.07968, 15_992_870)}, at=now - 0.58 * hour)
+    running(stage, ids["live"], 314, step=2480)
+
+    ids["queued"] = stage.sweep("warmdown .66, then .60", (42, 314, 999), at=now - 900, overrides={"optim.warmdown_frac": 0.66})
+    stage.prepare(ids["queued"], at=now - 860)
+    ids["fresh"] = stage.sweep("momentum .95", (42, 314), at=now - 45, overrides={"optim.muon_momentum": 0.95}, priority=-10)
+    ids["cancelling"] = stage.sweep("batch of 1M tokens", (5,), at=now - 400, profile="smoke_recur")
+    stage.prepare(ids["cancelling"], at=now - 390)
+    stage.run(ids["cancelling"], 5, at=now - 300)
+    stage.move(ids["cancelling"], 5, State.CANCELLING, at=now - 12, ending=Ending.CANCEL)
+    return ids  # fmt: skip
