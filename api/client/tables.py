@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from rich import box
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -23,14 +26,12 @@ _COLOURS = {
 
 def page_table(page: SweepPage) -> RenderableType:
     """The list: one row a sweep."""
-    table = Table(title=None)
-    for name in ("sweep", "name", "state", "seeds", "n", "mean val_bpb", "max bytes", "prio", "submitted"):
-        table.add_column(name, justify="left" if name in ("sweep", "name", "state", "seeds") else "right", overflow="fold")
+    table = _table(("sweep", "state", "seeds"), ("n", "val_bpb", "max bytes", "prio", "submitted"))
     for line in page.sweeps:
-        seeds = " ".join(f"{count} {state}" for state, count in line.states.items() if count)
-        at = line.created_at.strftime("%Y-%m-%d %H:%M")
+        seeds = " ".join(f"{count} {state.lower()}" for state, count in line.states.items() if count)
+        at = line.created_at.strftime("%m-%d %H:%M")
         numbers = (str(line.n), _number(line.mean_val_bpb, ".5f"), _number(line.max_total_bytes, ",d"), str(line.priority), at)
-        table.add_row(line.id, escape(line.name), _state(line.state), seeds, *numbers)
+        table.add_row(line.id, _state(line.state), seeds, *numbers)
     if page.next is None:
         return table
     return Group(table, f"more: --cursor {page.next}")
@@ -38,16 +39,24 @@ def page_table(page: SweepPage) -> RenderableType:
 
 def sweep_table(sweep: Sweep) -> RenderableType:
     """One sweep: a row a seed, the mean, and what a reader must know."""
-    table = Table(title=escape(f"sweep {sweep.id} · {sweep.name} · profile {sweep.profile} · {sweep.state}"))
-    for name in ("seed", "state", "phase", "steps", "val_bpb", "round-trip", "sliding", "total bytes", "slack", "train s"):
-        table.add_column(name, justify="left" if name in ("state", "phase") else "right")
+    table = _table(("seed", "state", "phase"), ("steps", "round-trip", "sliding", "bytes", "slack", "train s"))
+    table.title = escape(f"sweep {sweep.id} · {sweep.name} · profile {sweep.profile} · {sweep.state}")
     for seed in sweep.seeds:
         table.add_row(str(seed.seed), _state(seed.state), escape(_phase(seed)), _steps(seed), *_numbers(seed))
     if sweep.statistics.mean_val_bpb is not None:
         table.add_section()
-        table.add_row("mean", f"n={sweep.statistics.n}", "", "", "", "", *_mean(sweep.statistics))
+        table.add_row("mean", f"n={sweep.statistics.n}", "", "", "", *_mean(sweep.statistics))
     lines = [escape(line) for line in _lines(sweep)]
     return Group(table, *lines) if lines else table
+
+
+def _table(left: Sequence[str], right: Sequence[str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in left:
+        table.add_column(name, no_wrap=name in ("state", "sweep"))
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
 
 
 def _lines(sweep: Sweep) -> list[str]:
@@ -67,8 +76,8 @@ def _lines(sweep: Sweep) -> list[str]:
 
 
 def _phase(seed: SeedView) -> str:
-    attempt = f" (attempt {seed.attempt})" if seed.attempt > 1 else ""
-    return ("" if State(seed.state).terminal else seed.phase or "") + attempt
+    phase = "" if State(seed.state).terminal else seed.phase or ""
+    return f"{phase} (attempt {seed.attempt})".strip() if seed.attempt > 1 else phase
 
 
 def _steps(seed: SeedView) -> str:
@@ -81,7 +90,7 @@ def _steps(seed: SeedView) -> str:
 
 def _numbers(seed: SeedView) -> tuple[str, ...]:
     bpb = seed.val_bpb
-    scores = [_number(value, ".5f") for value in (bpb.trained, bpb.roundtrip, bpb.sliding)]
+    scores = [_number(value, ".5f") for value in (bpb.roundtrip, bpb.sliding)]
     return (*scores, _number(seed.total_bytes, ",d"), _number(seed.slack_bytes, ",d"), _number(seed.train_s, ".1f"))
 
 
