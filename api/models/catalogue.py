@@ -6,12 +6,15 @@ from typing import Any
 
 from pydantic import Field
 
+from api.models import examples
 from api.models.base import Model
+from api.models.examples import shown
 
 
 class ProfileLine(Model):
     """A shipped profile in a few words."""
 
+    model_config = shown(examples.PROFILE_LINE)
     name: str
     mode: str
     gpus: int
@@ -21,6 +24,7 @@ class ProfileLine(Model):
 class ProfileView(Model):
     """A profile with every key, and the schema that overrides must satisfy."""
 
+    model_config = shown(examples.PROFILE)
     name: str
     recipe: dict[str, Any]
     json_schema: dict[str, Any]
@@ -39,6 +43,7 @@ class RecordSeed(Model):
 class RecordLine(Model):
     """A published line: ``accepted`` ones are merged or stand in the leaderboard; the mean is over its seeds."""
 
+    model_config = shown(examples.RECORD)
     pr: int
     name: str
     source: str

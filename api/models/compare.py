@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field, JsonValue
 
+from api.models import examples
 from api.models.base import Model
+from api.models.examples import shown
 from api.models.sweep import Interval, WelchTest
 
 
@@ -44,6 +46,7 @@ class ConfigChange(Model):
 class Comparison(Model):
     """``a`` against ``b``: differences are a minus b, below zero a is better. ``finding`` is the whole in a sentence."""
 
+    model_config = shown(examples.COMPARISON)
     finding: str
     relation: str
     a: ArmView

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from api.models import examples
 from api.models.base import Model
+from api.models.examples import shown
 
 
 class ProblemPart(Model):
@@ -18,6 +20,7 @@ class ProblemPart(Model):
 class Problem(Model):
     """RFC 9457, with a code, the wrong places, a hint and the request's id."""
 
+    model_config = shown(examples.PROBLEM)
     type: str
     title: str
     status: int
@@ -32,12 +35,14 @@ class Problem(Model):
 class Alive(Model):
     """The process answers."""
 
+    model_config = shown(examples.ALIVE)
     status: str
 
 
 class Version(Model):
     """What runs here."""
 
+    model_config = shown(examples.VERSION)
     version: str
     source_sha256: str
     python: str
@@ -47,6 +52,7 @@ class Version(Model):
 class Ready(Model):
     """Whether the service can work; ``degraded`` says what is missing while it still accepts submissions."""
 
+    model_config = shown(examples.READY)
     status: str
     database: str
     migrations: str

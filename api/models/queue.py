@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from api.models import examples
 from api.models.base import Model
+from api.models.examples import shown
 from api.models.sweep import Waiting
 
 
@@ -33,6 +35,7 @@ class SlotView(Model):
 class Queue(Model):
     """What runs, what waits and why."""
 
+    model_config = shown(examples.QUEUE)
     slots: list[SlotView]
     waiting: list[QueueLine]
     total_waiting: int

@@ -6,7 +6,9 @@ from datetime import datetime
 
 from pydantic import Field, JsonValue
 
+from api.models import examples
 from api.models.base import Model
+from api.models.examples import shown
 
 
 class Scores(Model):
@@ -44,6 +46,7 @@ class Progress(Model):
 class Attempt(Model):
     """One attempt in a seed's history."""
 
+    model_config = shown(examples.ATTEMPT)
     attempt: int
     state: str
     job_id: str
@@ -59,6 +62,7 @@ class Attempt(Model):
 class Waiting(Model):
     """Why a queued seed has not started: its place (1 is next), what is missing, and when it may start."""
 
+    model_config = shown(examples.WAITING)
     place: int
     why: str
     starts_after: str | None = None
@@ -67,6 +71,7 @@ class Waiting(Model):
 class SeedView(Model):
     """One seed of a sweep: its current attempt and, once it has ended, its numbers."""
 
+    model_config = shown(examples.SEED, examples.DONE_SEED)
     seed: int
     state: str
     phase: str | None = None
@@ -118,6 +123,7 @@ class WelchTest(Model):
 class Statistics(Model):
     """Over the SUCCEEDED seeds."""
 
+    model_config = shown(examples.STATISTICS)
     n: int
     mean_val_bpb: float | None = None
     sd_val_bpb: float | None = None
@@ -134,6 +140,7 @@ class Statistics(Model):
 class Sweep(Model):
     """A sweep, whole."""
 
+    model_config = shown(examples.SWEEP)
     id: str
     name: str
     state: str
@@ -158,6 +165,7 @@ class Sweep(Model):
 class SweepLine(Model):
     """A sweep in a list."""
 
+    model_config = shown(examples.LINE)
     id: str
     name: str
     state: str
@@ -174,5 +182,6 @@ class SweepLine(Model):
 class SweepPage(Model):
     """A page of sweeps, newest first unless asked otherwise; ``next`` is the cursor of the following page."""
 
+    model_config = shown(examples.PAGE)
     sweeps: list[SweepLine]
     next: str | None = None

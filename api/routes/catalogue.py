@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Path, Query
 
 from api import service
 from api.models import Comparison, ProfileLine, ProfileView, Queue, RecordLine
-from api.routes.parameters import Ctx, Reader, known_parameters, problems
+from api.routes.parameters import Ctx, Reader, problems
 
-router = APIRouter(prefix="/v1", tags=["catalogue"], dependencies=[Depends(known_parameters)])
+router = APIRouter(prefix="/v1", tags=["catalogue"])
 
 _SIDE = r"^([a-z0-9][a-z0-9-]{0,44}|(PR )?#?[0-9]{1,9})$"
 Side = Annotated[str, Query(pattern=_SIDE, max_length=45, description="A sweep's id, or a known line like `#1334`.")]

@@ -11,10 +11,13 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.events import is_finished
 from api.problems import Refused
-from api.routes.parameters import Ctx, Reader, SweepPath, known_parameters, problems
+from api.routes.parameters import Ctx, Reader, SweepPath, problems
 from api.service.lookup import stored_sweep
 
-router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], dependencies=[Depends(known_parameters)])
+router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"])
+
+_LAST = "Number of the last event that the client has."
+LastEvent = Annotated[str, Header(alias="Last-Event-ID", max_length=18, pattern=r"^[0-9]*$", description=_LAST)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +38,8 @@ def place(
     identity: Reader,
     sweep_id: SweepPath,
     last_event_id: Annotated[
-        str, Header(max_length=20, pattern=r"^[0-9]*$", description="Number of the last event the client has.")
+        str,
+        Header(alias="Last-Event-ID", max_length=18, pattern=r"^[0-9]*$", description="Number of the last event the client has."),
     ] = "",
 ) -> Place:
     """Look the sweep up before the stream begins, while there is still a status to answer with."""

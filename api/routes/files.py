@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 from starlette.responses import FileResponse, StreamingResponse
 
 from api import service
-from api.routes.parameters import AttemptQuery, Ctx, Reader, SeedPath, SweepPath, known_parameters, problems
+from api.routes.parameters import AttemptQuery, Ctx, Reader, SeedPath, SweepPath, problems
 
-router = APIRouter(prefix="/v1/sweeps/{sweep_id}", tags=["files"], dependencies=[Depends(known_parameters)])
+router = APIRouter(prefix="/v1/sweeps/{sweep_id}", tags=["files"])
 
 _TEXT = {"text/plain": {"schema": {"type": "string"}, "example": "step 50/200 loss 5.91\n"}}
 _CSV = {"text/csv": {"schema": {"type": "string"}, "example": "sweep,profile,fingerprint,seed,state\n"}}

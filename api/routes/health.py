@@ -8,13 +8,17 @@ from api import service
 from api.models import Alive, Ready, Version
 from api.routes.parameters import Ctx, Reader, known_parameters, problems
 
-router = APIRouter(tags=["process"], dependencies=[Depends(known_parameters)])
+router = APIRouter(tags=["process"])
 
 _TEXT = {"text/plain": {"schema": {"type": "string"}, "example": "recur_queue_depth 3\n"}}
+_OPEN = {status: told for status, told in problems().items() if status in (400, 422)}
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-@router.get("/healthz", operation_id="healthz", summary="Is the process alive", responses={422: problems()[422]})
+_KNOWN = [Depends(known_parameters)]
+
+
+@router.get("/healthz", operation_id="healthz", summary="Is the process alive", dependencies=_KNOWN, responses=_OPEN)
 async def healthz() -> Alive:
     """Needs no key and touches nothing."""
     return Alive(status="ok")
@@ -24,7 +28,8 @@ async def healthz() -> Alive:
     "/readyz",
     operation_id="readyz",
     summary="Can it work",
-    responses={422: problems()[422], 503: {"model": Ready, "description": "It cannot."}},
+    dependencies=_KNOWN,
+    responses={**_OPEN, 503: {"model": Ready, "description": "It cannot."}},
 )
 def readyz(ctx: Ctx, response: Response) -> Ready:
     """Database, migrations and reconciler. A job system that is away is `degraded`, not a failure. Needs no key."""

@@ -13,12 +13,6 @@ from api.service.context import Context, context_of
 from api.store.rows import Scope
 
 Ctx = Annotated[Context, Depends(context_of)]
-Reader = Annotated[Identity, Depends(require(Scope.READ))]
-Submitter = Annotated[Identity, Depends(require(Scope.SUBMIT))]
-SweepPath = Annotated[SweepId, Path(alias="sweep_id", description="The sweep's id.", examples=["smoke-261124-a1b2c3"])]
-SeedPath = Annotated[Seed, Path(description="One of the sweep's seeds.", examples=[42])]
-AttemptQuery = Annotated[int | None, Query(ge=1, le=9999, description="Which attempt; the one that counts by default.")]
-
 _TITLES = {
     400: "The request is malformed, or addressed to another host",
     401: "A key is required, or this one is not known",
@@ -67,3 +61,22 @@ def known_parameters(request: Request) -> None:
             parts.append(ProblemPart(pointer=f"query/{name}", detail="is given more than once", hint="give it once"))
     if parts:
         raise Refused(422, "unknown_parameter", f"{parts[0].pointer} {parts[0].detail}", parts[0].hint, errors=parts[:20])
+
+
+def reader(request: Request, identity: Annotated[Identity, Depends(require(Scope.READ))]) -> Identity:
+    """The identity first, then the parameters: who may not ask learns nothing about them."""
+    known_parameters(request)
+    return identity
+
+
+def submitter(request: Request, identity: Annotated[Identity, Depends(require(Scope.SUBMIT))]) -> Identity:
+    """As `reader`, for changes."""
+    known_parameters(request)
+    return identity
+
+
+Reader = Annotated[Identity, Depends(reader)]
+Submitter = Annotated[Identity, Depends(submitter)]
+SweepPath = Annotated[SweepId, Path(alias="sweep_id", description="The sweep's id.", examples=["smoke-261124-a1b2c3"])]
+SeedPath = Annotated[Seed, Path(description="One of the sweep's seeds.", examples=[42])]
+AttemptQuery = Annotated[int | None, Query(ge=1, le=9999, description="Which attempt; the one that counts by default.")]

@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from api import service
 from api.models import RetryRequest, Sweep, SweepPage, SweepSubmission
-from api.routes.parameters import BODY, Ctx, Reader, Submitter, SweepPath, known_parameters, problems
+from api.routes.parameters import BODY, Ctx, Reader, Submitter, SweepPath, problems
 
-router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], dependencies=[Depends(known_parameters)])
+router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"])
 
 POLL_S = 2
 """Seconds after which a client may look again (Retry-After of a 202)."""
 
 Status = Literal["QUEUED", "RUNNING", "CANCELLING", "SUCCEEDED", "INVALID", "CANCELLED", "TIMED_OUT", "LOST", "FAILED"]
 Sort = Literal["created_at", "-created_at", "name", "-name"]
+_REPEAT = "Repeat a request safely: the same key and body make one sweep, ever."
 _LOCATION = {"description": "The sweep's URL.", "schema": {"type": "string"}}
 _RETRY_AFTER = {"description": "Seconds until it is worth looking again.", "schema": {"type": "integer"}}
 _REPLAYED = {"description": "true: an earlier request with this key made the sweep.", "schema": {"type": "string"}}
@@ -42,7 +43,12 @@ def submit_sweep(
     identity: Submitter,
     submission: SweepSubmission,
     idempotency_key: Annotated[
-        str | None, Header(max_length=255, description="Repeat a request safely: the same key and body make one sweep, ever.")
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            max_length=255,
+            description="Repeat a request safely: the same key and body make one sweep, ever.",
+        ),
     ] = None,
 ) -> Sweep:
     """One attempt of every seed is queued. The answer comes when that is on disk."""
@@ -81,7 +87,9 @@ def get_sweep(
     ctx: Ctx,
     identity: Reader,
     sweep_id: SweepPath,
-    if_none_match: Annotated[str | None, Header(max_length=2000, description="ETags that the client has.")] = None,
+    if_none_match: Annotated[
+        str | None, Header(alias="If-None-Match", max_length=2000, description="ETags that the client has.")
+    ] = None,
 ) -> Response:
     """Seeds, statistics and verdict as they are now."""
     body = service.sweep_view(ctx, sweep_id).model_dump_json().encode()
@@ -96,7 +104,7 @@ def get_sweep(
     operation_id="cancel_sweep",
     summary="Cancel a sweep",
     status_code=202,
-    responses={202: _ACCEPTED, **problems(404, 409)},
+    responses={202: _ACCEPTED, **problems(404, 409, *BODY)},
 )
 def cancel_sweep(response: Response, ctx: Ctx, identity: Submitter, sweep_id: SweepPath) -> Sweep:
     """Queued seeds are CANCELLED at once, running ones are CANCELLING until they have ended."""

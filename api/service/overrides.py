@@ -62,7 +62,7 @@ def _of_recipe(error: RecipeError, overrides: Mapping[str, Any]) -> Refused:
     """The refusal at the override that the recipe's error names, else at all of them."""
     named = re.match(r"[a-z0-9_.]+", error.value)
     path = named.group() if named else ""
-    key = next((key for key in overrides if path == key or path.startswith(f"{key}.")), None)
+    key = next((key for key in overrides if path == key or path.startswith(f"{key}.") or key.startswith(f"{path}.")), None)
     pointer = "/overrides" if key is None else f"/overrides/{key}"
     return _refused(pointer, f"{error.value} {error.rule}", error.remedy)
 

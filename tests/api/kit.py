@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
@@ -24,6 +29,7 @@ from recur.record.result import Scores, SeedResult, State
 LONG = os.environ.get("RECUR_VOLUME") == "long"
 """Whether the tests of volume run at their full volume."""
 BASE = "http://127.0.0.1"
+ROOT = Path(__file__).parents[2]
 PROFILE = "smoke"
 
 
@@ -147,3 +153,58 @@ def report(ctx: Context, sweep: str, *, record_path: str | None = None, warning:
     """Note that the report is written."""
     with ctx.store.write() as c:
         sweeps.reported(c, sweep, record_path=record_path, warning=warning, now=ctx.clock())
+
+
+@dataclass(kw_only=True)
+class Served:
+    """A service in a process of its own, reached over a real socket."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def rss_bytes(self) -> int:
+        """Resident memory of the process."""
+        text = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        return next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("VmRSS"))
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def served(folder: Path, **changes: Any) -> Iterator[Served]:
+    """`python -m api` with its own folder and settings, from its first answer until the block ends."""
+    port = free_port()
+    values = settings(folder, port=port, **changes).model_dump(mode="json", exclude_none=True)
+    config = folder / "service.toml"
+    folder.mkdir(parents=True, exist_ok=True)
+    config.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items()), encoding="utf-8")
+    log = folder / "service.log"
+    with log.open("ab") as out:
+        process = subprocess.Popen([sys.executable, "-m", "api", "--config", str(config)], cwd=ROOT, stdout=out, stderr=out)
+    try:
+        found = Served(url=f"http://127.0.0.1:{port}", process=process, log=log)
+        _await_answer(found)
+        yield found
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.wait(timeout=20)
+
+
+def _await_answer(found: Served, timeout_s: float = 60.0) -> None:
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        assert found.process.poll() is None, found.log.read_text(encoding="utf-8")
+        try:
+            if httpx2.get(f"{found.url}/healthz", timeout=5).status_code == 200:
+                return
+        except httpx2.TransportError:
+            time.sleep(0.05)
+    raise AssertionError(f"no answer: {found.log.read_text(encoding='utf-8')}")
