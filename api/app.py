@@ -35,11 +35,13 @@ from api.store import open_store
 from recur import __version__
 
 if TYPE_CHECKING:
-    from api.reconciler import Reconciler
-    from cluster.job_client import JobClient
+    from api.reconciler import Helper, Reconciler
+    from cluster.job_client import Cluster, JobClient
 
 _log = logging.getLogger(__name__)
 
+ROOT = Path(__file__).parents[1]
+"""The repository: jobs run from it."""
 STOP_S = 3.0
 """How long the reconciler may take to end its round."""
 _DESCRIPTION = "Seed sweeps: submit, watch, compare. Errors are RFC 9457 problems; times are UTC; losses are nats per token."
@@ -49,8 +51,8 @@ def create_app(
     settings: Settings,
     *,
     jobs: JobClient | None = None,
-    cluster: Any = None,
-    helper: Any = None,
+    cluster: Cluster | None = None,
+    helper: Helper | None = None,
     clock: Callable[[], float] = time.time,
     boundary: Callable[[str], None] = lambda _: None,
 ) -> FastAPI:
@@ -80,7 +82,7 @@ def create_app(
         app.state.context = ctx
         stop = threading.Event()
         feeding = asyncio.create_task(ctx.events.run())
-        thread = _start_reconciler(ctx, stop, jobs=jobs, cluster=cluster, helper=helper)
+        thread = _start_reconciler(ctx, stop, jobs, cluster, helper)
         try:
             yield
         finally:
@@ -144,16 +146,41 @@ async def _nothing_more(request: Request, error: Exception) -> Response:
     return Response(status_code=204)
 
 
-def _start_reconciler(ctx: Context, stop: threading.Event, **parts: Any) -> threading.Thread | None:
+def _start_reconciler(
+    ctx: Context, stop: threading.Event, jobs: JobClient | None, cluster: Cluster | None, helper: Helper | None
+) -> threading.Thread | None:
     if not ctx.settings.reconcile:
         return None
-    reconciler: Reconciler = make_reconciler(ctx, **parts)
-    ctx.reconciler = reconciler
+    ctx.reconciler = reconciler = make_reconciler(ctx, jobs, cluster, helper)
     thread = threading.Thread(target=reconciler.run, args=(stop,), name="reconciler", daemon=True)
     thread.start()
     return thread
 
 
-def make_reconciler(ctx: Context, *, jobs: Any, cluster: Any, helper: Any) -> Reconciler:
-    """The reconciler with what was given, else with Ray and subprocesses (loaded now)."""
-    raise NotImplementedError("reconcile=True needs the reconciler")
+def make_reconciler(ctx: Context, jobs: JobClient | None, cluster: Cluster | None, helper: Helper | None) -> Reconciler:
+    """The reconciler with what was given, else with Ray and subprocesses."""
+    from api.reconciler import Reconciler, ReconcilerSettings, SubprocessHelper
+    from cluster.job_client import RayJobs
+    from cluster.launch import seed_environment
+
+    settings = ctx.settings
+    ray = RayJobs(settings.ray_dashboard)
+    return Reconciler(
+        ctx.store,
+        jobs or ray,
+        cluster or ray,
+        helper or SubprocessHelper(ROOT, ctx.out),
+        out=ctx.out,
+        settings=ReconcilerSettings(
+            root=ROOT,
+            runtime_env=seed_environment(ROOT),
+            tick_s=settings.tick_s,
+            cpu_slots=settings.cpu_slots,
+            gpu_slots=settings.gpu_slots,
+            ageing_s=settings.ageing_s,
+            max_run_s=settings.max_run_s,
+        ),
+        clock=ctx.clock,
+        boundary=ctx.boundary,
+        observer=ctx.metrics,
+    )

@@ -40,8 +40,8 @@ def _reconciler(ctx: Context) -> tuple[str, str | None]:
     if ctx.reconciler is None:
         return "off", None
     health = ctx.reconciler.health
-    if health.last_tick_at is None:
+    if health.at is None:
         return "has not looked yet", health.degraded
-    age_s = ctx.clock() - health.last_tick_at
+    age_s = ctx.clock() - health.at
     stale = age_s > max(_LEAST_STALE_S, STALE_TICKS * ctx.settings.tick_s)
     return f"its last round was {age_s:.0f} s ago" if stale else "ok", health.degraded

@@ -30,7 +30,7 @@ def sweep_view(ctx: Context, sweep: str) -> Sweep:
         history = attempts.history(c, sweep)
         found = StoredSweep(row=row, current=tuple(a for a in history if a.current))
         waiting = waiting_of(ctx, c, row, queued_of(found.current))
-    dashboard = ctx.reconciler.health.dashboard if ctx.reconciler is not None else ctx.settings.ray_dashboard
+    dashboard = ctx.reconciler.health.address if ctx.reconciler is not None else ctx.settings.ray_dashboard
     seeds = [_seed_view(a, [h for h in history if h.seed == a.seed], waiting.get(a.seed), dashboard) for a in found.current]
     return _sweep(ctx, found, seeds)
 

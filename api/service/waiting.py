@@ -29,6 +29,7 @@ class PoolState:
         source: where the number of slots is from.
         why: what is odd about the number ("" for nothing).
         degraded: why the job system cannot be asked; None while it can.
+        preparing: sweep whose data is being prepared now.
     """
 
     pool: Pool
@@ -37,6 +38,7 @@ class PoolState:
     source: str
     why: str
     degraded: str | None
+    preparing: str | None
 
 
 def pools(ctx: Context, c: Connection) -> dict[Pool, PoolState]:
@@ -53,6 +55,7 @@ def pools(ctx: Context, c: Connection) -> dict[Pool, PoolState]:
             source=count.source if count else "no reconciler has looked yet",
             why=(count.why or "") if count else "",
             degraded=health.degraded if health is not None else None,
+            preparing=health.preparing if health is not None else None,
         )
     return found
 
@@ -129,7 +132,7 @@ def _why(row: SweepRow, pool: PoolState, place: int) -> str:
     if pool.degraded:
         return f"the job system cannot be asked: {pool.degraded}"
     if row.prepared_at is None:
-        return "its data is being prepared, or waits for that"
+        return "its data is being prepared" if pool.preparing == row.sweep else "its data must be prepared first"
     if pool.slots == 0:
         return pool.why or f"the {pool.pool} pool has no slots"
     if pool.slots is None:
@@ -139,7 +142,9 @@ def _why(row: SweepRow, pool: PoolState, place: int) -> str:
         more = f" and {len(pool.holders) - _NAMED} more" if len(pool.holders) > _NAMED else ""
         return f"all {pool.slots} {pool.pool} slots are held by {names}{more}"
     free = pool.slots - len(pool.holders)
-    return "a slot is free: it starts with the next round" if place <= free else f"{place - 1} seeds stand before it"
+    if place <= free:
+        return "a slot is free: it starts with the next round"
+    return "1 seed stands before it" if place == 2 else f"{place - 1} seeds stand before it"
 
 
 def _starts_after(ctx: Context, c: Connection, row: SweepRow, pool: PoolState, place: int) -> str | None:
