@@ -94,7 +94,9 @@ def _overrides(form: Form) -> dict[str, Any]:
             continue
         key, equals, text = (part.strip() for part in line.partition("="))
         if not equals or not key:
-            form.refuse("overrides", f"{line.strip()!r} must have the form section.key=value", "e.g. train.steps=100", f"line {number}")
+            form.refuse(
+                "overrides", f"{line.strip()!r} must have the form section.key=value", "e.g. train.steps=100", f"line {number}"
+            )
         elif key in found:
             form.refuse("overrides", f"{key} is given twice", "keep one of the two lines", f"line {number}")
         else:

@@ -19,7 +19,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from api.models import Problem
 from api.pages import words
 from api.security import SESSION_COOKIE
-from api.service.context import Context, context_of
+from api.service.context import context_of
 from recur import __version__
 
 HERE = Path(__file__).parent
@@ -60,8 +60,6 @@ def static_url(name: str) -> str:
     """Address of a static file with a mark of its content, so that a browser's copy is never an old one."""
     mark = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:10]
     return f"/static/{name}?v={mark}"
-
-
 
 
 def by_htmx(request: Request) -> bool:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from api.models import SweepId
 from api.pages.form import DEFAULTS, FIELDS, Form
 from api.pages.render import page, part
-from api.pages.sweep import lines_beside, sweep_values
+from api.pages.sweep import sweep_values
 from api.pages.views.curves import curve, read_progress
 from api.pages.views.pair import pair_plot
 from api.pages.views.tables import flat
@@ -33,6 +33,8 @@ from recur.record.result import State
 
 PAGE_SIZE = 50
 SUGGESTED = 30
+FILTERS = tuple(name for name in STATE_WORDS if name not in ("SUBMITTING", "SUBMITTED"))
+"""States that a whole sweep can be in."""
 Ctx = Annotated[Context, Depends(context_of)]
 Reader = Annotated[Identity, Depends(require(Scope.READ))]
 Submitter = Annotated[Identity, Depends(require(Scope.SUBMIT))]
@@ -53,7 +55,7 @@ def list_page(
     chosen = state.value if state else ""
     shown = sweep_page(ctx, limit=PAGE_SIZE, cursor=after, status=chosen or None)
     url = f"/?{request.url.query}" if request.url.query else "/"
-    values = {"page": shown, "state": chosen, "after": after or "", "states": list(STATE_WORDS), "url": url}
+    values = {"page": shown, "state": chosen, "after": after or "", "states": list(STATE_WORDS), "filters": FILTERS, "url": url}
     return page(request, "list", values, here="/")
 
 

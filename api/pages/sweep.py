@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from api.models import SeedView, Sweep
+from api.models import Progress, SeedView, Sweep
 from api.pages.views.curves import read_progress
 from api.pages.views.dots import dot_plot
 from api.pages.views.headline import headline
@@ -46,6 +46,7 @@ def sweep_values(ctx: Context, identity: Identity, sweep: str, log: int | None) 
         "sweep": view,
         "statistics": view.statistics,
         "headline": headline(view),
+        "no_progress": Progress(),
         "may_submit": identity.may(Scope.SUBMIT),
         "downloads": _downloads(view),
         "dots": dot_plot(view.seeds, view.statistics, lines_beside(view.baseline)),

@@ -114,9 +114,10 @@ def plain(value: Any) -> str:
 
 
 def sentence(text: str) -> str:
-    """With a capital and a full stop."""
+    """With a full stop, and a capital where it begins with a word (an id keeps its letters)."""
     text = text.strip()
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+    first = text.split(" ", 1)[0]
+    return (text[:1].upper() + text[1:] if first.isalpha() else text) + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def _utc(value: datetime | float | None) -> datetime | None:

@@ -2,7 +2,7 @@
 // happened, at most once in GAP_MS; pages without a stream ask again every data-poll-ms while they are visible.
 (() => {
   "use strict";
-  const GAP_MS = 700, RETRY_MS = 3000;
+  const GAP_MS = 700, RETRY_MS = 3000, AFTER_END_MS = 15000;
   const KINDS = ["created", "state", "progress", "warning", "prepared", "cancel_asked", "retry", "reported"];
   let pending = null, last = 0;
 
@@ -17,7 +17,7 @@
   const say = (state) => {
     for (const mark of document.querySelectorAll("[data-live-mark]")) mark.dataset.liveMark = state;
     for (const text of document.querySelectorAll("[data-live-text]")) {
-      text.textContent = { on: "live", off: "reconnecting", poll: "refreshing" }[state];
+      text.textContent = { on: "live", off: "reconnecting", poll: "refreshing", end: "finished" }[state];
     }
   };
 
@@ -36,6 +36,11 @@
       };
       source.onmessage = got;
       for (const kind of KINDS) source.addEventListener(kind, got);
+      source.addEventListener("end", () => {  // nothing more comes by itself; somebody may still retry a seed
+        source.close();
+        say("end");
+        setTimeout(open, AFTER_END_MS);
+      });
       source.onerror = () => {
         say("off");
         if (source.readyState === EventSource.CLOSED) setTimeout(open, RETRY_MS);

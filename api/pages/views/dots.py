@@ -46,7 +46,7 @@ class Mean:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """A published line; ``level`` 0 is nearest to the picture, ``anchor`` says how its label is set."""
+    """A published line; ``level`` 0 is nearest to the picture, its label begins right of the line."""
 
     label: str
     name: str
@@ -54,7 +54,6 @@ class Line:
     status: str
     x: float
     level: int
-    anchor: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,9 +155,9 @@ def _mean(axis: Axis, statistics: Statistics, y: float) -> Mean | None:
 
 def _lines(axis: Axis, known: Sequence[KnownRecord]) -> tuple[Line, ...]:
     lines: list[Line] = []
-    for record in sorted(known, key=lambda r: r.score_bpb):
+    for record in sorted(known, key=lambda r: -r.score_bpb):  # from the right, so that no line crosses a label
         x = axis.at(record.score_bpb)
-        taken = {line.level for line in lines if abs(line.x - x) < LABEL_WIDTH}
+        taken = {line.level for line in lines if line.x - x < LABEL_WIDTH}
         lines.append(
             Line(
                 label=record.label,
@@ -167,7 +166,6 @@ def _lines(axis: Axis, known: Sequence[KnownRecord]) -> tuple[Line, ...]:
                 status=record.status or ("accepted" if record.accepted else "status unknown"),
                 x=x,
                 level=next(n for n in range(len(known) + 1) if n not in taken),
-                anchor="end" if x > 85 else "start",
             )
         )
     return tuple(lines)

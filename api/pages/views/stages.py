@@ -96,7 +96,8 @@ def _spans(seed: SeedView, events: Sequence[Event], now: float) -> list[tuple[st
 
 
 def _row(seed: SeedView, spans: list[tuple[str, float]], axis: Axis) -> StageRow:
-    stretches, starts, at = [], {}, 0.0
+    starts: dict[str, float] = {}
+    stretches, at = [], 0.0
     for i, (phase, span) in enumerate(spans):
         starts.setdefault(phase, at)
         x = axis.at(at)
