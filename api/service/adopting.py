@@ -7,6 +7,7 @@ has ended (both would start it), and a lost seed is left to the driver.
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +19,6 @@ from api.store import Store, sweeps
 from api.store.adopting import Begun, Spec, adopt
 from api.store.rows import NewSweep, Pool, SweepRow
 from cluster.outcome import read_failure
-from cluster.storage import sole_driver
 from recur.errors import ArtifactError, InputError, StorageError
 from recur.record.atomic import read_json
 from recur.record.attempt import AttemptDir, next_attempt, read_seed_result
@@ -105,7 +105,6 @@ def _read_spec(out: Path, root: Path) -> Mapping[str, Any]:
 
 
 def _new_sweep(root: Path, spec: Mapping[str, Any], seeds: tuple[int, ...], submission: str) -> NewSweep:
-    import json
 
     from recur.recipe import recipe_from_json  # a second of loading
 
@@ -127,6 +126,8 @@ def _new_sweep(root: Path, spec: Mapping[str, Any], seeds: tuple[int, ...], subm
 
 def _driven(root: Path) -> bool:
     """Whether a process on this file system drives the run."""
+    from cluster.storage import sole_driver  # loads torch
+
     try:
         with sole_driver(root):
             return False
