@@ -3,7 +3,8 @@
     python docs/service_sample.py [--port 8800]
 
 Starts `recur up` on an empty folder, runs the POST of the README's block word for word, takes docs/service/live.png while a
-seed trains, waits for the end, checks that what the service tells equals sweep.json, and writes the output between the README's marks.
+seed trains, waits for the end, checks that what the service tells equals sweep.json, and writes the output between the
+README's marks.
 """
 
 from __future__ import annotations
