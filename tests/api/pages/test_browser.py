@@ -37,7 +37,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, dict[
 
 def paths(ids: dict[str, str]) -> list[str]:
     pages = ["/", "/?state=LOST", "/?state=TIMED_OUT", "/queue", "/new?profile=smoke", "/compare", "/login", "/nothing"]
-    return [*pages, *(f"/sweeps/{ids[name]}" for name in SHORT), f"/compare?a={ids['done']}&b=%231394"]
+    return [*pages, *(f"/sweeps/{ids[name]}" for name in SHORT), f"/compare?a={ids['done']}&b=%231334"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
