@@ -9,6 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from playwright.sync_api import FloatRect
+
 from tests.api.pages.browser import chromium, watched
 from tests.api.pages.kit import NOON, served
 from tests.api.pages.scenes import everything
@@ -43,7 +45,7 @@ def main(folder: Path) -> None:
                 window.page.evaluate(LABEL)
                 window.page.wait_for_timeout(SETTLED_MS)
                 height = int(window.page.evaluate("document.documentElement.scrollHeight"))
-                clip = {"x": 0, "y": 0, "width": WIDTH, "height": min(height, TALLEST)}
+                clip: FloatRect = {"x": 0, "y": 0, "width": WIDTH, "height": min(height, TALLEST)}
                 window.page.screenshot(path=folder / f"{name}.png", full_page=True, clip=clip, animations="disabled")
 
 

@@ -133,8 +133,16 @@ def test_a_running_sweep_shows_progress_and_follows_its_events(site: Shown) -> N
 @pytest.mark.parametrize(
     ("name", "texts"),
     [
-        ("invalid", ("gate 'total bytes': total_bytes=16004118 must be at most 16000000", "fail 16,004,118", "4,118")),
-        ("failed", ("No score: 3 failed.", "training diverged at step 412")),
+        (
+            "invalid",
+            (
+                "gate 'total bytes': total_bytes=16004118 must be at most 16000000",
+                "fail 16,004,118",
+                "−4,118",
+                "796 below the cap",
+            ),
+        ),
+        ("failed", ("No score: 3 failed.", "Seeds 42, 314, 999 RecurError: training diverged at step 412")),
         ("cancelled", ("No score: 3 cancelled.", "cancelled before it started")),
         ("lost", ("the job system does not know the job",)),
         (
