@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import DatabaseError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.store.engine import LOCK_WAIT_S, Engines, make_engines, parse_url
-from api.store.errors import StoreUnavailable
+from api.store.errors import StoreUnavailable, unavailable
 from api.store.migrate import MigrationState, migration_state, upgrade
-
-# A refused write of SQLite: the disk is full, a quota or file size limit is reached, or the shared memory file cannot grow.
-_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
-_POSTGRES_FULL = "53100"
 
 
 class Store:
@@ -110,16 +105,8 @@ def _transaction(engine: Engine) -> Iterator[Connection]:
     except PoolTimeout as error:
         raise StoreUnavailable(f"the database was busy for {LOCK_WAIT_S:.0f} s") from error
     except (OperationalError, InterfaceError, InternalError) as error:
-        raise _unavailable(error) from error
+        raise unavailable("the database does not work", error.orig) from error
     except DatabaseError as error:
         if type(error) is not DatabaseError:
             raise
-        raise _unavailable(error) from error
-
-
-def _unavailable(error: DBAPIError) -> StoreUnavailable:
-    cause = error.orig
-    full = getattr(cause, "sqlite_errorcode", None) in _FULL or getattr(cause, "sqlstate", None) == _POSTGRES_FULL
-    what = "the database's disk is full" if full else "the database does not work"
-    lines = str(cause).strip().splitlines()
-    return StoreUnavailable(f"{what}: {lines[0] if lines else type(cause).__name__}", full=full)
+        raise unavailable("the database does not work", error.orig) from error
