@@ -205,9 +205,15 @@ class StubJobs:
             if not job.alive or job.stage < 0:
                 return
             fake_attempt.finish(self.attempt(job), state)
-            if exits:
-                told = job.state if job.state.terminal else JobState.SUCCEEDED
-                self._put(replace(job, state=told, alive=False))
+        if exits:
+            self.exit(job_id)
+
+    def exit(self, job_id: str) -> None:
+        """A job that hung behind its result ends."""
+        with self._locked():
+            job = self._known(job_id)
+            told = job.state if job.state.terminal else JobState.SUCCEEDED
+            self._put(replace(job, state=told, alive=False))
 
     def fail(self, job_id: str, *, error: RecurError | None = None, message: str = "exit code 1") -> None:
         """The job's process dies, with its line or without."""

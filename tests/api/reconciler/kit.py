@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
 import shutil
@@ -23,8 +25,23 @@ from tests.api.stub_jobs import StubJobs
 from tests.recipes import tiny_recipe
 
 ROOT = Path(__file__).resolve().parents[3]
+DATABASE = "service.sqlite"
 START = 1_795_000_000.0
-RECIPE: dict[str, Any] = json.loads(recipe_to_json(tiny_recipe("artifact.code_bytes=17", "train.peak_tflops=1.0")))
+
+
+def recipe_json(*overrides: str) -> dict[str, Any]:
+    """The tiny recipe as a sweep carries it; later overrides win."""
+    found: dict[str, Any] = json.loads(recipe_to_json(tiny_recipe("artifact.code_bytes=17", "train.peak_tflops=1.0", *overrides)))
+    return found
+
+
+RECIPE = recipe_json()
+
+
+def on_gpus(count: int) -> dict[str, Any]:
+    """The tiny recipe on so many GPUs."""
+    batch = f"train.batch_tokens={256 * count}"
+    return recipe_json(f"cluster.workers={count}", "cluster.gpus_per_worker=1", f"train.micro_batches={count}", batch)
 
 
 def volume(quick: int, long: int) -> int:
@@ -48,6 +65,15 @@ def quick_folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@functools.cache
+def _empty_database() -> Path:
+    """A migrated database, made once: thousands of lives begin with one."""
+    folder = Path(tempfile.mkdtemp(prefix="recur-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    open_store(f"sqlite:///{folder / DATABASE}").close()
+    return folder / DATABASE
 
 
 class StubTask:
@@ -116,11 +142,13 @@ class Bench:
         self.helper = StubHelper(self.out)
         self.settings = ReconcilerSettings(**{"root": ROOT, "cpu_slots": 2} | settings)
         self.boundary = boundary
+        if not (folder / DATABASE).exists():
+            shutil.copyfile(_empty_database(), folder / DATABASE)
         self.open()
 
     def open(self) -> None:
         """A new process's view: store and reconciler from what lies on the disk."""
-        self.store: Store = open_store(f"sqlite:///{self.folder / 'service.sqlite'}", clock=self.clock)
+        self.store: Store = open_store(f"sqlite:///{self.folder / DATABASE}", clock=self.clock)
         self.loop = Reconciler(
             self.store,
             self.stub,
