@@ -6,6 +6,7 @@ Seeds are numbers apart by commas or spaces; overrides one ``section.key=value``
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -105,11 +106,20 @@ def _overrides(form: Form) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """JSON where it is JSON, else the text itself."""
+    """Plain JSON where it is that, else the text itself: the recipe's check says what it makes of it."""
     try:
-        return json.loads(text)
-    except ValueError:
+        return json.loads(text, parse_constant=_no_number, parse_float=_finite)
+    except (ValueError, RecursionError):
         return text
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _no_number(text)
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _priority(form: Form) -> int:

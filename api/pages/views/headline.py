@@ -56,7 +56,7 @@ def headline(sweep: Sweep) -> Headline:
         slack=_slack(seeds),
         baseline=_baseline(sweep.baseline),
         open=len(open_),
-        cancellable=bool(open_) and sweep.cancelled_at is None,
+        cancellable=any(s.state != State.CANCELLING for s in open_) and sweep.cancelled_at is None,
         retryable=tuple(s for s in seeds if s.state in _WITHOUT_SUCCESS),
         gates=f"{verdicts['pass']} of {judged}" if judged else "–",
         gates_note=", ".join(failed) if failed else _gates_note(judged, verdicts["n/a"]),
