@@ -134,8 +134,9 @@ def check_disk(out: Path, *, least_bytes: int = MIN_FREE_BYTES) -> Finding:
 def check_data(out: Path) -> list[Finding]:
     """Every prepared dataset: its manifest and the sizes of its shards; none is fine, the service makes what a sweep needs."""
     from recur.data.dataset import load_dataset
+    from recur.data.staging import MANIFEST
 
-    folders = sorted(path.parent for path in (out / "datasets").glob("*/manifest.json"))
+    folders = sorted(path.parent for path in (out / "datasets").glob(f"*/{MANIFEST}"))
     if not folders:
         seen = "no dataset yet; embedded text is prepared when a sweep needs it"
         fix = "for the record profiles: python jobs/data.py fetch --out " + str(out / "datasets")

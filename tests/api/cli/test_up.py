@@ -8,85 +8,21 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from api.client import Client, watch
+from api.models import SweepSubmission
 from cluster.head import answers
 from cluster.processes import descendants
 from recur.record.report import read_sweep
-from tests.api.cli.kit import environment, recur
-from tests.cluster.kit import ROOT, named, short_folder, wait_for
-from tests.recipes import TINY
+from tests.api.cli.kit import recur
+from tests.api.cli.upkit import END_S, OVERRIDES, Up, up, words_of
+from tests.cluster.kit import named, short_folder, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.service, pytest.mark.timeout(900)]
-
-OVERRIDES = {key: json.loads(value) for key, _, value in (text.partition("=") for text in TINY)}
-END_S = 10.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Up:
-    """A `recur up` that runs."""
-
-    process: subprocess.Popen[str]
-    places: Mapping[str, Any]
-    out: Path
-    log: Path
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {"RECUR_API_URL": self.places["page"], "RECUR_API_OUT": str(self.out)}
-
-    def end(self, number: int) -> float:
-        """Send a signal and wait; seconds until it has ended."""
-        began = time.monotonic()
-        self.process.send_signal(number)
-        assert self.process.wait(30) == 0, self.log.read_text()[-2000:]
-        return time.monotonic() - began
-
-    def rays(self) -> list[int]:
-        """Processes of its head."""
-        return [pid for pid in descendants(self.process.pid) if pid != self.service()]
-
-    def service(self) -> int:
-        found = [pid for pid in descendants(self.process.pid) if _words(pid)[1:3] == ["-m", "api"]]
-        return found[0] if found else 0
-
-
-def _words(pid: int) -> list[str]:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    except OSError:
-        return []
-
-
-@contextmanager
-def up(out: Path, *words: str, **extra: str) -> Iterator[Up]:
-    """`recur up --port 0 --json`, until both Ray and the service answer; ended afterwards if it still runs."""
-    log = out.parent / f"{out.name}.up.log"
-    with log.open("ab") as errors:
-        line = [sys.executable, "-m", "jobs.cli", "up", "--port", "0", "--out", str(out), "--json", *words]
-        process = subprocess.Popen(
-            line, env=environment({"HOME": str(out.parent), **extra}), cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True
-        )
-    assert process.stdout is not None
-    try:
-        text = process.stdout.readline()
-        assert text, log.read_text()[-2000:]
-        yield Up(process=process, places=json.loads(text), out=out, log=log)
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(30)
-        process.stdout.close()
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +43,7 @@ def listening(pids: list[int]) -> set[str]:
     for pid in pids:
         for link in Path(f"/proc/{pid}/fd").glob("*"):
             try:
-                inodes.add(os.readlink(link))
+                inodes.add(str(link.readlink()))
             except OSError:
                 continue
     found = set()
@@ -175,7 +111,7 @@ def test_three_seeds_by_curl_end_in_the_numbers_of_sweep_json(running: Up) -> No
 
 def test_a_head_that_dies_comes_back_with_the_same_ports_and_token_while_the_service_goes_on(running: Up) -> None:
     service, token = running.service(), Path(running.places["ray_token_file"]).read_text()
-    gcs = next(pid for pid in running.rays() if _words(pid)[0].endswith("gcs_server"))
+    gcs = next(pid for pid in running.rays() if words_of(pid)[0].endswith("gcs_server"))
     os.kill(gcs, signal.SIGKILL)
     wait_for(lambda: not answers(f"{running.places['dashboard']}/api/jobs/", token), 30)
     with Client(running.places["page"]) as client:
@@ -197,8 +133,6 @@ def test_a_service_that_dies_is_started_again(running: Up) -> None:
 def test_ctrl_c_with_a_running_job_ends_all_in_ten_seconds_and_leaves_nothing(running: Up, folder: Path) -> None:
     overrides = {**OVERRIDES, "train.steps": 1_000_000, "train.val_every": 0}
     with Client(running.places["page"], running.places["key"]) as client:
-        from api.models import SweepSubmission
-
         sweep = client.submit(SweepSubmission(profile="smoke", seeds=[5], overrides=overrides)).sweep.id
         wait_for(lambda: client.sweep(sweep).seeds[0].phase == "train", 120)
     before = descendants(running.process.pid)
