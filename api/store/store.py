@@ -80,6 +80,9 @@ class Store:
 def open_store(url: str, *, clock: Callable[[], float] = time.time) -> Store:
     """Open the database and bring it to the newest migration.
 
+    The store keeps a connection from here on, so that SQLite's two side files stay: a disk that fills up later can still be
+    read.
+
     Args:
         url: ``sqlite:////absolute/path/file.db`` (made where missing) or ``postgresql+psycopg://user@host/database``.
         clock: seconds since 1970.
@@ -91,6 +94,7 @@ def open_store(url: str, *, clock: Callable[[], float] = time.time) -> Store:
     store = Store(url, clock=clock)
     try:
         store.upgrade()
+        store.check()
     except BaseException:
         store.close()
         raise

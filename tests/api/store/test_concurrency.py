@@ -1,4 +1,4 @@
-"""Many writers, threads and processes: no change is lost or happens twice, slots are never oversubscribed, events stay gapless."""
+"""Many writers, threads and processes: no change is lost or happens twice, no slot is taken twice, events stay gapless."""
 
 from __future__ import annotations
 
