@@ -39,7 +39,7 @@ class Life(RuleBasedStateMachine):
         COUNTS["examples"] += 1
 
     def teardown(self) -> None:
-        self.bench.stub.turn(away=False, refusals=0, drop_replies=0, errors=0, deaf=False)
+        self.bench.stub.turn(away=False, locked=False, refusals=0, drop_replies=0, errors=0, deaf=False)
         for _ in range(60):
             for job in self.bench.stub.jobs():
                 self.bench.stub.start(job.job_id)
