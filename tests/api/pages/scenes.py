@@ -114,14 +114,14 @@ def everything(stage: Stage) -> dict[str, str]:
 
     ids["live"] = stage.sweep(
         "slope exponent .9",
-        (42, 314, 999),
-        at=now - 0.6 * hour,
+        (42, 271, 314, 999),
+        at=now - 1.1 * hour,
         baseline="1394",
         overrides={"quantize.slope_exponent": 0.9, "train.val_every": 1000},
         priority=5,
     )
-    stage.prepare(ids["live"], at=now - 0.59 * hour)
-    finished(stage, ids["live"], {42: (1.07968, 15_992_870)}, at=now - 0.58 * hour)
+    stage.prepare(ids["live"], at=now - 1.09 * hour)
+    finished(stage, ids["live"], {42: (1.07968, 15_992_870), 271: (1.08011, 15_994_028)}, at=now - 1.08 * hour)
     running(stage, ids["live"], 314, step=2480)
 
     ids["queued"] = stage.sweep("warmdown .66, then .60", (42, 314, 999), at=now - 900, overrides={"optim.warmdown_frac": 0.66})

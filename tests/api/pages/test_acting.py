@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ HOSTILE = (
 )
 
 
-def send(site: Running, path: str, data: dict[str, object], **headers: str) -> tuple[int, str, str]:
+def send(site: Running, path: str, data: Mapping[str, object], **headers: str) -> tuple[int, str, str]:
     """Status, where it leads, and the text of a form's answer."""
     answer = site.client.post(path, data=data, headers={**HERE, "Accept": "text/html", **headers}, follow_redirects=False)
     return answer.status_code, answer.headers.get("location", ""), answer.text

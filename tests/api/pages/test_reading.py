@@ -76,7 +76,7 @@ def test_our_scripts_and_styles_load_nothing_from_elsewhere() -> None:
 def test_the_list_shows_every_sweep_with_its_state_mean_and_bytes(site: Shown) -> None:
     page = site.page("/")
     assert all(page.having("a", href=f"/sweeps/{sweep}") for sweep in site.ids.values())
-    assert "1.08026" in page.text and "15,994,760" in page.text and "1 of 3 seeds" in page.text
+    assert "1.08026" in page.text and "15,994,760" in page.text and "2 of 4 seeds" in page.text
     assert {found["class"] for found in page.having("span") if "pill" in (found.get("class") or "")} >= {
         f"state pill is-{name}"
         for name in ("running", "queued", "succeeded", "failed", "invalid", "cancelled", "cancelling", "lost")
@@ -186,7 +186,7 @@ def test_curves_are_data_of_every_seed_and_cost_nothing_when_unchanged(site: Sho
     path = f"/sweeps/{site.ids['live']}/curves.json"
     answer = site.client.get(path)
     seeds = {seed["seed"]: seed for seed in answer.json()["seeds"]}
-    assert list(seeds) == [42, 314, 999] and seeds[999]["step"] == []
+    assert list(seeds) == [42, 271, 314, 999] and seeds[999]["step"] == []
     assert seeds[314]["step"][-1] == 2475 and len(seeds[314]["step"]) == len(seeds[314]["loss"]) == len(
         seeds[314]["tokens_per_s"]
     )
@@ -202,7 +202,7 @@ def test_a_damaged_progress_file_leaves_the_page_whole(tmp_path: Path) -> None:
         path = Stage(ctx=site.running.ctx, now=NOON).folder(sweep, 314).path("progress.jsonl")
         path.write_bytes(b'{"at": 1, "kind": "step"\n\xff\xfe\x00 not json\n')
         assert "slope exponent .9" in site.page(f"/sweeps/{sweep}").text
-        assert site.client.get(f"/sweeps/{sweep}/curves.json").json()["seeds"][1]["step"] == []
+        assert site.client.get(f"/sweeps/{sweep}/curves.json").json()["seeds"][2]["step"] == []
         path.write_bytes(b'{"at": 1, "kind": "step", "step": "1", "loss": {}}\n{"at": 2, "kind": "phase", "phase": 7}\n')
         assert "slope exponent .9" in site.page(f"/sweeps/{sweep}").text
 
