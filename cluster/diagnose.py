@@ -21,7 +21,7 @@ from pathlib import Path
 from recur.errors import DataError, StorageError
 
 MIN_FREE_BYTES = 5 << 30
-"""Three seeds of the record profile leave 2.4 GiB with their Hessians; the database and logs need little."""
+"""Three seeds of the record profile leave 1.7 GiB (`cluster.storage.check_room`), the published data not counted."""
 _MOST_BYTES = 64 << 20
 NEEDED_PYTHON = (3, 11)
 NEEDED_RAY = "2.60."
@@ -134,8 +134,9 @@ def check_disk(out: Path, *, least_bytes: int = MIN_FREE_BYTES) -> Finding:
 def check_data(out: Path) -> list[Finding]:
     """Every prepared dataset: its manifest and the sizes of its shards; none is fine, the service makes what a sweep needs."""
     from recur.data.dataset import load_dataset
+    from recur.data.staging import MANIFEST
 
-    folders = sorted(path.parent for path in (out / "datasets").glob("*/manifest.json"))
+    folders = sorted(path.parent for path in (out / "datasets").glob(f"*/{MANIFEST}"))
     if not folders:
         seen = "no dataset yet; embedded text is prepared when a sweep needs it"
         fix = "for the record profiles: python jobs/data.py fetch --out " + str(out / "datasets")

@@ -17,6 +17,7 @@ COMMANDS = {
     "sweep": "Submit sweeps to the service and follow them.",
     "doctor": "Say what works and how to mend what does not.",
     "adopt": "Bring a run of `ray job submit` into the service's table.",
+    "backup": "Copy the service's database while it runs.",
     "record": "Run a recipe for several seeds, one Ray job a seed, and report bits per byte and bytes.",
     "seed": "Train, quantize, fit, evaluate and verify one seed.",
     "evaluate": "Score an artifact again; with --refit make it again from its training.",

@@ -25,13 +25,12 @@ _COLOURS = {
 
 
 def page_table(page: SweepPage) -> RenderableType:
-    """The list: one row a sweep."""
-    table = _table(("sweep", "state", "seeds"), ("n", "val_bpb", "max bytes", "prio", "submitted"))
+    """The list: one row a sweep; of its seeds, how many SUCCEEDED."""
+    table = _table(("sweep", "state"), ("seeds", "val_bpb", "max bytes", "prio", "submitted"))
     for line in page.sweeps:
-        seeds = " ".join(f"{count} {state.lower()}" for state, count in line.states.items() if count)
         at = line.created_at.strftime("%m-%d %H:%M")
-        numbers = (str(line.n), _number(line.mean_val_bpb, ".5f"), _number(line.max_total_bytes, ",d"), str(line.priority), at)
-        table.add_row(line.id, _state(line.state), seeds, *numbers)
+        numbers = (_number(line.mean_val_bpb, ".5f"), _number(line.max_total_bytes, ",d"), str(line.priority), at)
+        table.add_row(line.id, _state(line.state), f"{line.n}/{line.seeds}", *numbers)
     if page.next is None:
         return table
     return Group(table, f"more: --cursor {page.next}")
@@ -45,7 +44,8 @@ def sweep_table(sweep: Sweep) -> RenderableType:
         table.add_row(str(seed.seed), _state(seed.state), escape(_phase(seed)), _steps(seed), *_numbers(seed))
     if sweep.statistics.mean_val_bpb is not None:
         table.add_section()
-        table.add_row("mean", f"n={sweep.statistics.n}", "", "", "", *_mean(sweep.statistics))
+        for row in _summary(sweep.statistics):
+            table.add_row(*row)
     lines = [escape(line) for line in _lines(sweep)]
     return Group(table, *lines) if lines else table
 
@@ -53,7 +53,7 @@ def sweep_table(sweep: Sweep) -> RenderableType:
 def _table(left: Sequence[str], right: Sequence[str]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in left:
-        table.add_column(name, no_wrap=name in ("state", "sweep"))
+        table.add_column(name, no_wrap=name in ("state", "sweep", "seed"))
     for name in right:
         table.add_column(name, justify="right", no_wrap=True)
     return table
@@ -94,9 +94,13 @@ def _numbers(seed: SeedView) -> tuple[str, ...]:
     return (*scores, _number(seed.total_bytes, ",d"), _number(seed.slack_bytes, ",d"), _number(seed.train_s, ".1f"))
 
 
-def _mean(statistics: Statistics) -> tuple[str, ...]:
-    spread = "" if statistics.sd_val_bpb is None else f" ±{statistics.sd_val_bpb:.5f}"
-    return (f"{statistics.mean_val_bpb:.5f}{spread}", _number(statistics.mean_total_bytes, ",.0f"), "", "")
+def _summary(found: Statistics) -> list[tuple[str, ...]]:
+    """Mean, and standard deviation where there is one."""
+    mean = _number(found.mean_val_bpb, ".5f")
+    rows: list[tuple[str, ...]] = [("mean", f"n={found.n}", "", "", "", mean, _number(found.mean_total_bytes, ",.0f"))]
+    if found.sd_val_bpb is not None:
+        rows.append(("sd", "", "", "", "", f"±{found.sd_val_bpb:.5f}"))
+    return rows
 
 
 def _number(value: float | None, form: str) -> str:

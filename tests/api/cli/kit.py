@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import uvicorn
 
@@ -20,6 +22,8 @@ from api.app import create_app
 from api.client import Client, Patience
 from api.service import Context
 from cluster.head import answers, free_ports
+from jobs.cli import app
+from jobs.errors import run_app
 from tests.api.kit import settings
 from tests.cluster.kit import ROOT, wait_for
 
@@ -121,22 +125,34 @@ def line(port: int, *faults: str | int | None) -> Iterator[Line]:
         made.close()
 
 
-def recur(*words: str, env: dict[str, str] | None = None, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
-    """`recur ...` as a person types it, in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "jobs.cli", *words],
-        env=environment(env),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-    )
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a command ended and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
+def recur(*words: str, env: Mapping[str, str] | None = None) -> Ended:
+    """`recur ...` as a person types it, in this process (a process of its own takes a second to start)."""
+    out, err = io.StringIO(), io.StringIO()
+    surroundings = mock.patch.dict(os.environ, environment(env), clear=True), mock.patch.object(sys, "argv", ["recur", *words])
+    with surroundings[0], surroundings[1], redirect_stdout(out), redirect_stderr(err):
+        try:
+            run_app(app)
+        except SystemExit as end:
+            code = end.code
+    return Ended(returncode=int(code or 0), stdout=out.getvalue(), stderr=err.getvalue())
+
+
+def recur_process(*words: str, env: Mapping[str, str] | None = None, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+    """The same in a process of its own."""
+    line = [sys.executable, "-m", "jobs.cli", *words]
+    return subprocess.run(line, env=environment(env), cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False)
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """This environment without Ray's and the service's variables, with ``extra``."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "RECUR_"))}
     return {**kept, "PYTHONPATH": str(ROOT), "COLUMNS": "160", "OMP_NUM_THREADS": "1", **(extra or {})}
-
-
-Make = Callable[..., Served]
