@@ -85,7 +85,7 @@ CREATE TABLE keys (
 	revoked_at DOUBLE, 
 	CONSTRAINT pk_keys PRIMARY KEY (key_id)
 );
-INSERT INTO "keys" VALUES('4f5b34505ca32e75','ann','submit','a12d51c6ec463b50e662def289832b9ca32f3074475e8a8e6072ad496b72d82f',1.0,NULL);
+INSERT INTO "keys" VALUES('7ce9581e86932f59','ann','submit','5180c8132317e8ee07b8c3597836635ca6ff65dcce66cd9f82e7eb948ae666a0',1.0,NULL);
 CREATE TABLE sweeps (
 	sweep TEXT NOT NULL, 
 	name TEXT NOT NULL, 
@@ -116,7 +116,7 @@ INSERT INTO "sweeps" VALUES('old-1','An old sweep','tiny',2,NULL,'cpu',-5000.0,1
 CREATE INDEX ix_sweeps_created_at ON sweeps (created_at, sweep);
 CREATE INDEX ix_sweeps_name ON sweeps (name, sweep);
 CREATE INDEX ix_sweeps_unprepared ON sweeps (prepared_at, cancelled_at, rank, sweep);
-CREATE INDEX ix_sweeps_unreported ON sweeps (reported_at, prepared_at);
+CREATE INDEX ix_sweeps_unreported ON sweeps (reported_at, prepared_at, sweep);
 CREATE UNIQUE INDEX uq_attempts_current ON attempts (sweep, seed) WHERE is_current;
 CREATE INDEX ix_attempts_sweep_state ON attempts (sweep, is_current, state);
 CREATE INDEX ix_attempts_queue ON attempts (state, is_current, pool, rank, sweep, position, queued_at);

@@ -1,40 +1,14 @@
-"""The resources of the interface: what requests carry and what answers look like (SERVICE contract, `/v1`).
-
-Unknown fields are refused everywhere. Times are ISO 8601 in UTC, sizes bytes, losses nats per token, durations seconds.
-"""
+"""A sweep, whole and as a line of a list."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 
-SweepId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,44}$")]
-Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
-
-
-class Model(BaseModel):
-    """Base of all resources."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SweepSubmission(Model):
-    """Body of ``POST /v1/sweeps``."""
-
-    profile: Annotated[str, Field(max_length=64)]
-    overrides: Annotated[dict[str, JsonValue], Field(max_length=100)] = {}
-    seeds: Annotated[list[Seed], Field(min_length=1, max_length=100)]
-    name: Annotated[str, Field(max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$")] | None = None
-    priority: Annotated[int, Field(ge=-100, le=100)] = 0
-    baseline: Annotated[str, Field(max_length=64)] | None = None
-
-
-class RetryRequest(Model):
-    """Body of ``POST /v1/sweeps/{id}/retry``: seeds to run again; without them every seed that ended without success."""
-
-    seeds: Annotated[list[Seed], Field(min_length=1, max_length=100)] | None = None
+from api.models import examples
+from api.models.base import Model
+from api.models.examples import shown
 
 
 class Scores(Model):
@@ -72,6 +46,7 @@ class Progress(Model):
 class Attempt(Model):
     """One attempt in a seed's history."""
 
+    model_config = shown(examples.ATTEMPT)
     attempt: int
     state: str
     job_id: str
@@ -87,6 +62,7 @@ class Attempt(Model):
 class Waiting(Model):
     """Why a queued seed has not started: its place (1 is next), what is missing, and when it may start."""
 
+    model_config = shown(examples.WAITING)
     place: int
     why: str
     starts_after: str | None = None
@@ -95,6 +71,7 @@ class Waiting(Model):
 class SeedView(Model):
     """One seed of a sweep: its current attempt and, once it has ended, its numbers."""
 
+    model_config = shown(examples.SEED, examples.DONE_SEED)
     seed: int
     state: str
     phase: str | None = None
@@ -113,7 +90,7 @@ class SeedView(Model):
     mfu_peak_tflops: float | None = None
     train_s: float | None = None
     eval_s: float | None = None
-    seconds: dict[str, float] = {}
+    seconds: dict[str, float] = Field(default_factory=dict)
     scored_tokens: int | None = None
     scored_bytes: int | None = None
     model_bytes: int | None = None
@@ -121,8 +98,8 @@ class SeedView(Model):
     total_bytes: int | None = None
     cap_bytes: int | None = None
     slack_bytes: int | None = None
-    gates: list[GateRow] = []
-    attempts: list[Attempt] = []
+    gates: list[GateRow] = Field(default_factory=list)
+    attempts: list[Attempt] = Field(default_factory=list)
 
 
 class Interval(Model):
@@ -146,6 +123,7 @@ class WelchTest(Model):
 class Statistics(Model):
     """Over the SUCCEEDED seeds."""
 
+    model_config = shown(examples.STATISTICS)
     n: int
     mean_val_bpb: float | None = None
     sd_val_bpb: float | None = None
@@ -153,7 +131,7 @@ class Statistics(Model):
     mean_total_bytes: float | None = None
     max_total_bytes: int | None = None
     baseline: str | None = None
-    tests: list[WelchTest] = []
+    tests: list[WelchTest] = Field(default_factory=list)
     verdict: str | None = None
     seeds_needed: int | None = None
     planned: str | None = None
@@ -162,6 +140,7 @@ class Statistics(Model):
 class Sweep(Model):
     """A sweep, whole."""
 
+    model_config = shown(examples.SWEEP)
     id: str
     name: str
     state: str
@@ -186,6 +165,7 @@ class Sweep(Model):
 class SweepLine(Model):
     """A sweep in a list."""
 
+    model_config = shown(examples.LINE)
     id: str
     name: str
     state: str
@@ -202,94 +182,6 @@ class SweepLine(Model):
 class SweepPage(Model):
     """A page of sweeps, newest first unless asked otherwise; ``next`` is the cursor of the following page."""
 
+    model_config = shown(examples.PAGE)
     sweeps: list[SweepLine]
     next: str | None = None
-
-
-class QueueLine(Model):
-    """A seed in the queue."""
-
-    sweep: str
-    name: str
-    seed: int
-    attempt: int
-    pool: str
-    queued_at: datetime
-    waiting: Waiting
-
-
-class SlotView(Model):
-    """Slots of one pool: how many (None: not known), how many are held and by which jobs, and where the number is from."""
-
-    pool: str
-    slots: int | None
-    held: int
-    holders: list[str]
-    source: str
-
-
-class Queue(Model):
-    """What runs, what waits and why."""
-
-    slots: list[SlotView]
-    waiting: list[QueueLine]
-    total_waiting: int
-    degraded: str | None = None
-
-
-class ProblemPart(Model):
-    """One wrong place in a request: a JSON pointer, what is wrong, and the cure."""
-
-    pointer: str
-    detail: str
-    hint: str = ""
-
-
-class Problem(Model):
-    """RFC 9457, with a code, the wrong places, a hint and the request's id."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    instance: str
-    code: str
-    errors: list[ProblemPart] = []
-    hint: str = ""
-    request_id: str
-
-
-class Version(Model):
-    """What runs here."""
-
-    version: str
-    source_sha256: str
-    python: str
-    ray: str | None = None
-
-
-class Ready(Model):
-    """Whether the service can work; ``degraded`` says what is missing while it still accepts submissions."""
-
-    status: str
-    database: str
-    migrations: str
-    reconciler: str
-    degraded: str | None = None
-
-
-class ProfileLine(Model):
-    """A shipped profile in a few words."""
-
-    name: str
-    mode: str
-    gpus: int
-    cap_bytes: int
-
-
-class ProfileView(Model):
-    """A profile with every key, and the schema that overrides must satisfy."""
-
-    name: str
-    recipe: dict[str, Any]
-    json_schema: dict[str, Any]
