@@ -148,7 +148,7 @@ def test_cancel_ends_a_training_job_within_half_a_minute(service: Service) -> No
     job = service.jobs.info(row.job_id)
     assert job is not None
     assert job.state is JobState.STOPPED
-    wait_for(lambda: not named(str(service.out / "stopme")), 10)
+    wait_for(lambda: not named(str(service.out / "stopme" / "seed_42")), 10)  # the report of the sweep may be written
 
 
 def test_a_killed_job_fails_and_its_retry_takes_over_nothing_that_is_unfinished(service: Service) -> None:
