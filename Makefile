@@ -1,7 +1,11 @@
 # Everything goes through `make setup`, which makes .venv from pyproject.toml and constraints.txt once.
 #   make record                    the main job: three seeds, table, plots; without GPUs on embedded text, with the faithful
 #                                  profile of that size beside ours
+#   make serve                     the sweep service: a Ray head on this machine, API, page, a first key (recur up)
 #   make test                      all tests: those that start a Ray (test-ray) beside all others (test-rest)
+#   make test-service              the service's fault, load and browser suite at its quick volume
+#   make test-service-long         the same at full volume; goes on where it was interrupted (hours)
+#   make service-packages          PostgreSQL and Chromium from Debian, which test-service drives (needs root)
 #   make test-probes               planted violations and honest evaluations, 100 seeds each (long)
 #   make test-record-folder        the shipped script in an environment with only its requirements.txt (long)
 #   TORCH_INDEX=URL make setup     take torch from another index, e.g. https://download.pytorch.org/whl/cpu
@@ -15,7 +19,7 @@ ARGS ?=
 REF ?= tests/golden
 SEEDS ?= 100
 
-.PHONY: setup record test test-ray test-rest test-probes test-record-folder check format conformance clean
+.PHONY: setup record serve test test-ray test-rest test-service test-service-long service-packages test-probes test-record-folder check format conformance clean
 
 setup: $(VENV)/.ready
 
@@ -29,14 +33,27 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 record: setup
 	$(PY) jobs/record.py --beside auto $(ARGS)
 
+serve: setup
+	$(PY) -m jobs.cli up $(ARGS)
+
 test: setup
 	$(MAKE) --no-print-directory -j2 --output-sync=target test-ray test-rest
 
 test-ray: setup
-	$(PYTEST) -m ray $(ARGS)
+	$(PYTEST) -m "ray and not service" $(ARGS)
 
 test-rest: setup
-	$(PYTEST) -m "not ray" $(ARGS)
+	$(PYTEST) -m "not ray and not service" $(ARGS)
+
+test-service: setup service-packages
+	RECUR_REQUIRE_POSTGRES=1 $(PYTEST) -m service tests/api $(ARGS)
+
+test-service-long: setup service-packages
+	RECUR_VOLUME=long $(PY) -m tests.api.long $(ARGS)
+
+service-packages:
+	test -x /usr/bin/chromium && ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium postgresql > /dev/null; }
 
 test-probes: setup
 	OMP_NUM_THREADS=1 $(PY) -m tests.probes --seeds $(SEEDS) $(ARGS)

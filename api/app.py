@@ -126,7 +126,8 @@ def _add_pages(app: FastAPI) -> None:
         return
     pages = import_module("api.pages")
     app.include_router(pages.make_router())
-    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "pages" / "static"), name="static")
+    app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
+    app.state.render_problem = pages.render_problem
 
 
 def openapi(app: FastAPI) -> dict[str, Any]:

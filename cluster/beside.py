@@ -10,13 +10,13 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
+from cluster.preparing import check_dataset
 from cluster.request import (
     AUTO,
     DEFAULT_SEEDS,
     Checked,
     Order,
     Prepared,
-    check_dataset,
     check_name,
     check_order,
     named_profile,

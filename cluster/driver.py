@@ -17,15 +17,14 @@ from cluster import session as ray_session
 from cluster.beside import check_beside, prepare_beside
 from cluster.job_client import RayJobs
 from cluster.launch import LOG_FILE
+from cluster.reporting import publish_sweep
 from cluster.request import Order, Prepared, check_order, prepare_sweep
 from cluster.seats import Seat, resume_seats
 from cluster.storage import sole_driver
 from cluster.sweep import SweepLoop
 from cluster.telemetry import Display, Gauges, terminal_display, view
-from recur.errors import InputError
 from recur.record.beside import beside_table
-from recur.record.folder import About, unpublishable
-from recur.record.folder.publish import publish
+from recur.record.folder import About
 from recur.record.plots import read_histories, write_plots
 from recur.record.report import write_sweep
 from recur.record.result import State, SweepResult, summarise
@@ -162,8 +161,7 @@ class _Drive:
         result = self._save(loop.seats)
         write_plots(self.plan.root, result, read_histories(self.plan.root, result))
         self._report(result, loop.seats)
-        if loop_complete(loop.seats):
-            self._publish(result)
+        self._publish(result)
         return Ended(code=exit_code(loop.seats), result=result, complete=loop_complete(loop.seats))
 
     def _on_tick(self, seats: Sequence[Seat]) -> None:
@@ -199,13 +197,11 @@ class _Drive:
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _publish(self, result: SweepResult) -> None:
-        """The record folder, where there is something to publish; what keeps it from being written is told, the sweep stands."""
-        reason = unpublishable(result)
-        try:
-            line = f"no record folder: the sweep {reason}" if reason else f"record folder: {publish(self.plan.root, self.about)}"
-        except InputError as error:
-            line = f"no record folder: {error} (then: recur folder {self.plan.root})"
-        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        """The record folder, or why there is none."""
+        done = publish_sweep(self.plan.root, result, self.about)
+        line = f"record folder: {done.folder}" if done.folder else done.why_not
+        if line:
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def exit_code(seats: Sequence[Seat]) -> int:

@@ -6,6 +6,7 @@ are looked at before they are read.
 
 from __future__ import annotations
 
+import logging
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,8 +19,10 @@ from recur.errors import ArtifactError
 from recur.record.attempt import AttemptDir
 from recur.record.result import SeedResult, State
 
-LARGEST_BYTES: Mapping[str, int] = {RESULT_FILE: 1 << 20, ERROR_FILE: 1 << 16, "heartbeat.json": 1 << 16}
+LARGEST_BYTES: Mapping[str, int] = {RESULT_FILE: 1 << 18, ERROR_FILE: 1 << 16}
 """A result of eight ranks has some 4 KiB."""
+_LARGEST_BEAT_BYTES = 1 << 16
+_log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -58,7 +61,7 @@ def look(attempt: AttemptDir, job: JobInfo | None, sight: Sight, now: float) -> 
     for name, most_bytes in LARGEST_BYTES.items():
         check_plain(attempt.path(name), most_bytes)
     try:
-        result, failure, life = read_result(attempt), read_failure(attempt), read_life(attempt, now)
+        result, failure, life = read_result(attempt), read_failure(attempt), life_of(attempt, now)
     except RecursionError as error:
         raise ArtifactError(f"a file in {attempt.folder}", "is nested too deeply", "run the seed again") from error
     if result is not None and result.state not in (State.SUCCEEDED, State.INVALID):
@@ -73,6 +76,16 @@ def look(attempt: AttemptDir, job: JobInfo | None, sight: Sight, now: float) -> 
         process_gone=life.process_gone if life else False,
     )
     return Look(seen=seen, result=result, bad_input=failure is not None and failure.kind == "input", life=life)
+
+
+def life_of(attempt: AttemptDir, now: float) -> SignOfLife | None:
+    """The last heartbeat; a damaged one is none, because a monitoring file must not end a run."""
+    try:
+        check_plain(attempt.path("heartbeat.json"), _LARGEST_BEAT_BYTES)
+        return read_life(attempt, now)
+    except (ArtifactError, RecursionError) as error:
+        _log.warning("damaged_heartbeat folder=%s error=%s", attempt.folder, str(error)[:200])
+        return None
 
 
 def listen(job: JobInfo | None, sight: Sight, now: float) -> Seen:

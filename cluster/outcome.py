@@ -18,8 +18,8 @@ ERROR_FILE = "error.json"
 CANCEL_FILE = "cancelled"
 """Written by the driver before it stops a job: a job that starts late reads it and ends at once."""
 
-_LARGEST_PID, _LATEST = 1 << 22, 1e12
-"""Linux' largest process id, and a time of day that is none."""
+_LARGEST_PID, _LATEST = 2**31 - 1, 1e12
+"""What the system call takes, and a time that is none."""
 
 
 @dataclass(frozen=True, kw_only=True)

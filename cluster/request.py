@@ -15,16 +15,16 @@ from typing import Any
 
 from cluster.foresight import foresee
 from cluster.job_client import job_id
+from cluster.preparing import check_dataset, make_dataset, write_sweep_spec
 from cluster.resources import Choice, alive_nodes, choose_profile, placement_note, seed_slots, with_world
 from cluster.seats import SweepPlan
 from cluster.session import Session, in_ray_job
 from cluster.storage import absolute_out, check_room, check_shared, check_writable
 from recur.config import Recipe
-from recur.data.corpus import prepare
-from recur.data.dataset import Dataset, check_lengths, load_dataset
+from recur.data.dataset import Dataset, load_dataset
 from recur.errors import DataError, InputError, RecipeError, StorageError
-from recur.recipe import fingerprint, load_recipe, override, recipe_from_json, recipe_to_json
-from recur.record.atomic import read_json, write_json_atomic
+from recur.recipe import fingerprint, load_recipe, override, recipe_from_json
+from recur.record.atomic import read_json
 from recur.record.bundle import with_code_bytes
 from recur.record.folder import About
 from recur.seedspec import SWEEP_SPEC_FILE, SeedSpec
@@ -131,19 +131,6 @@ def check_name(name: str, seeds: Sequence[int]) -> None:
         job_id(name, seed, LARGEST_ATTEMPT)
 
 
-def check_dataset(dataset: Dataset, recipe: Recipe) -> None:
-    """Refuse a dataset of another vocabulary or shorter than a window.
-
-    Raises:
-        DataError: as said.
-    """
-    if dataset.vocab_size != recipe.model.vocab_size:
-        rule = f"must be model.vocab_size={recipe.model.vocab_size}"
-        remedy = f"add --set model.vocab_size={dataset.vocab_size}, or give another --data"
-        raise DataError(f"dataset {dataset.root} vocab_size={dataset.vocab_size}", rule, remedy)
-    check_lengths(dataset, max(recipe.model.train_seq_len, recipe.evaluate.seq_len))
-
-
 def prepare_sweep(checked: Checked, session: Session, say: Say) -> Prepared:
     """With a cluster joined: choose the profile, check that it fits, prepare the data, write the sweep's spec.
 
@@ -209,14 +196,8 @@ def _dataset(checked: Checked, recipe: Recipe, say: Say) -> Dataset:
     elif checked.dataset is not None:
         dataset = checked.dataset
     else:
-        dataset = prepare(
-            recipe.data,
-            recipe.model.vocab_size,
-            out_root=checked.out / "datasets",
-            docs=[str(Path(pattern).expanduser().absolute()) for pattern in order.docs],
-            tokenizer=order.tokenizer,
-            train_seq_len=recipe.model.train_seq_len,
-        )
+        docs = [str(Path(pattern).expanduser().absolute()) for pattern in order.docs]
+        dataset = make_dataset(checked.out, recipe, docs=docs, tokenizer=order.tokenizer)
     check_dataset(dataset, recipe)
     held = f"{dataset.train_tokens:,} training and {dataset.val_tokens:,} validation tokens"
     say(f"data {dataset.root}: {held}, {dataset.val_text_bytes:,} bytes scored")
@@ -226,16 +207,7 @@ def _dataset(checked: Checked, recipe: Recipe, say: Say) -> Dataset:
 def _settle(plan: SweepPlan, identity: str, stored: dict[str, Any] | None) -> None:
     """Write the sweep's spec; of a resumed one, see that it is still the same run."""
     if stored is None:
-        recipe = json.loads(recipe_to_json(plan.template.recipe))
-        spec = {
-            "sweep": plan.sweep,
-            "seeds": list(plan.seeds),
-            "fingerprint": identity,
-            "dataset_root": str(plan.template.dataset_root),
-            "note": plan.template.note,
-            "recipe": recipe,
-        }
-        write_json_atomic(plan.root / SWEEP_SPEC_FILE, spec)
+        write_sweep_spec(plan.template, plan.seeds, identity)
     elif identity != stored["fingerprint"]:
         rule = f"must be the sweep's {str(stored['fingerprint'])[:12]}: recipe, data or code have changed since it began"
         raise RecipeError(f"--resume {plan.sweep} with fingerprint {identity[:12]}", rule, "start a new sweep")

@@ -18,7 +18,7 @@ if __package__ in (None, ""):  # run as a file: the repository's root holds the 
 from cluster.driver import run_record
 from cluster.request import AUTO, Order
 from jobs.errors import run_app
-from recur.errors import InputError
+from jobs.options import parse_seeds
 from recur.record.folder import UNNAMED, About
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,16 +59,6 @@ def record(
         about=About(author=author, github_id=github, name=name, baseline_pr=baseline),
     )
     raise typer.Exit(run_record(order, ROOT))
-
-
-def parse_seeds(text: str | None) -> tuple[int, ...] | None:
-    """``42,1337`` as numbers; None where nothing was given. Raises InputError for anything else."""
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdecimal() for part in parts):
-        raise InputError(f"--seeds {text!r}", "must be whole numbers, separated by commas", "e.g. --seeds 42,1337,2024")
-    return tuple(int(part) for part in parts)
 
 
 app.command()(record)

@@ -15,7 +15,7 @@ PACKAGES = ("recur", "cluster", "jobs", "api")
 MAY_IMPORT = {
     "recur": {"recur"},
     "cluster": {"recur", "cluster"},
-    "jobs": {"recur", "cluster", "jobs"},
+    "jobs": {"recur", "cluster", "api", "jobs"},
     "api": {"recur", "cluster", "api"},
 }
 FOREIGN = {"recur": {"ray", "fastapi", "starlette", "uvicorn", "typer"}, "cluster": {"fastapi", "starlette", "typer"}}

@@ -21,7 +21,7 @@ from api.store.rows import SweepRow
 _log = logging.getLogger(__name__)
 REQUEST_FILE, OUTCOME_FILE, REPORT_FILE = "request.json", "outcome.json", "report.json"
 _LARGEST_TAIL_BYTES = 1 << 16
-_STOP_S = 3.0
+_STOP_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

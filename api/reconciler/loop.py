@@ -97,15 +97,13 @@ class Reconciler:
         began, admitted, open_, counts = desk.clock(), 0, 0, dict(self.health.slots)
         try:
             self._slots.count_nodes(round_)
-            self._attend_open(round_)
+            open_ = self._attend_open(round_)
             self._preparing.attend(round_)
             for pool in Pool:
-                rows = self._admit(pool, round_)
-                admitted += len(rows)
-                counts[pool] = self._admitting.count(pool)
+                done = self._admitting.admit(pool, round_)
+                self._submit(done.rows, round_)
+                admitted, counts[pool] = admitted + len(done.rows), done.count
             self._reporting.attend(round_)
-            with desk.store.read() as c:
-                open_ = sum(attempts.held(c, pool) for pool in Pool)
         except StoreUnavailable as error:
             round_.errors.append(str(error))
             _log.warning("store_unavailable error=%s", error)
@@ -113,15 +111,19 @@ class Reconciler:
             at=began,
             duration_s=desk.clock() - began,
             admitted=admitted,
-            open=open_,
+            open=open_ + admitted,
             unreachable=round_.unreachable,
             errors=tuple(round_.errors),
         )
         self._tell(tick, counts)
         return tick
 
-    def _attend_open(self, round_: Round) -> None:
-        """Every attempt that holds a slot; after a call that finds the job system away, the others keep their state."""
+    def _attend_open(self, round_: Round) -> int:
+        """Every attempt that holds a slot; after a call that finds the job system away, the others keep their state.
+
+        Returns:
+            How many there were.
+        """
         with self._desk.store.read() as c:
             rows = attempts.open_ones(c)
         names = {row.job_id for row in rows}
@@ -131,13 +133,7 @@ class Reconciler:
             if row.state in WATCHED and round_.unreachable is None:
                 self._observing.attend(row, round_)
         self._submit([row for row in rows if row.state is State.SUBMITTING], round_)
-
-    def _admit(self, pool: Pool, round_: Round) -> tuple[AttemptRow, ...]:
-        rows: tuple[AttemptRow, ...] = ()
-        with round_.guard(f"admit {pool}"):
-            rows = self._admitting.admit(pool, round_)
-            self._submit(rows, round_)
-        return rows
+        return len(rows)
 
     def _submit(self, rows: list[AttemptRow] | tuple[AttemptRow, ...], round_: Round) -> None:
         for row in rows:

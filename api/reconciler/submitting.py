@@ -6,7 +6,6 @@ whose folder shows life is never submitted again, whatever a job system without 
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
 from api.reconciler.desk import Desk, Round
@@ -15,14 +14,13 @@ from api.store import attempts
 from api.store.rows import AttemptRow
 from cluster.job_client import JobRefused, JobsUnreachable, job_id
 from cluster.launch import place_attempt, seed_request
-from cluster.look import check_plain
-from cluster.outcome import ERROR_FILE, RESULT_FILE, cancelled, mark_cancelled, read_life
-from recur.errors import ArtifactError, RecipeError
+from cluster.look import life_of
+from cluster.outcome import ERROR_FILE, RESULT_FILE, cancelled, mark_cancelled
+from recur.errors import RecipeError
 from recur.record.attempt import AttemptDir
 from recur.record.result import State
 from recur.seedspec import SeedSpec
 
-_log = logging.getLogger(__name__)
 _SIGNS = ("heartbeat.json", RESULT_FILE, ERROR_FILE)
 
 
@@ -93,12 +91,7 @@ class Submitting:
         return None
 
     def _lives(self, attempt: AttemptDir) -> bool:
-        try:
-            check_plain(attempt.path("heartbeat.json"), 1 << 16)
-            life = read_life(attempt, self.desk.clock())
-        except (ArtifactError, RecursionError) as error:
-            _log.warning("damaged_heartbeat folder=%s error=%s", attempt.folder, error)
-            return False
+        life = life_of(attempt, self.desk.clock())
         return life is not None and not life.process_gone and life.age_s <= self.desk.settings.limits.stale_s
 
     def _explain(self, row: AttemptRow, reason: str) -> None:

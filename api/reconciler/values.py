@@ -56,7 +56,7 @@ class Tick:
         at: when it began.
         duration_s: how long it took.
         admitted: seeds that left the queue.
-        open: attempts that hold a slot at its end.
+        open: attempts that held a slot in it.
         unreachable: why the job system could not be asked; None where it answered.
         errors: what else went wrong, one line each; it is tried again in the next round.
     """

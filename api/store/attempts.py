@@ -88,7 +88,9 @@ def queued(c: Connection, pool: Pool, limit: int, *, prepared_only: bool) -> tup
     """
     found = rows().where(_in_queue(pool)).order_by(*_QUEUE).limit(limit)
     if prepared_only:
-        found = found.join(sweeps, sweeps.c.sweep == attempts.c.sweep).where(sweeps.c.prepared_at.is_not(None))
+        # what waits is never reported; said here, it leads to the few live ones among all prepared sweeps
+        ready = select(sweeps.c.sweep).where(sweeps.c.reported_at.is_(None), sweeps.c.prepared_at.is_not(None))
+        found = found.where(attempts.c.sweep.in_(ready))
     return all_of(c, found)
 
 

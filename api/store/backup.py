@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from api.store.engine import LOCK_WAIT_S
-from api.store.errors import StoreUnavailable
+from api.store.errors import unavailable
 from api.store.store import Store
 from recur.errors import InputError
 
@@ -38,7 +38,7 @@ def backup(store: Store, path: Path) -> None:
         _sync(path.parent)
     except (OSError, sqlite3.Error) as error:
         part.unlink(missing_ok=True)
-        raise StoreUnavailable(f"cannot write the backup {path}: {error}") from error
+        raise unavailable(f"cannot write the backup {path}", error) from error
 
 
 def _copy(source: Path, target: Path) -> None:

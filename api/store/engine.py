@@ -20,7 +20,7 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 
-from api.store.errors import StoreUnavailable
+from api.store.errors import unavailable
 from recur.errors import InputError
 
 LOCK_WAIT_S = 10.0
@@ -90,7 +90,7 @@ def _make_file(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
     except OSError as error:
-        raise StoreUnavailable(f"cannot make the database {path}: {error}") from error
+        raise unavailable(f"cannot make the database {path}", error) from error
     until = time.monotonic() + LOCK_WAIT_S
     while True:
         connection = sqlite3.connect(path, timeout=LOCK_WAIT_S, isolation_level=None)
@@ -99,7 +99,7 @@ def _make_file(path: Path) -> None:
             return
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
-                raise StoreUnavailable(f"cannot open the database {path}: {error}") from error
+                raise unavailable(f"cannot open the database {path}", error) from error
             time.sleep(0.02)
         finally:
             connection.close()

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
+
 from recur.errors import RecurError
+
+# Refused writes: the disk is full, a quota or a file size limit is reached, SQLite's shared memory file cannot grow.
+_SQLITE_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
+_OS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_POSTGRES_FULL = "53100"
 
 
 class StoreUnavailable(RecurError):
@@ -27,3 +35,19 @@ class ForbiddenMove(RecurError):
 
 class RetryRefused(RecurError):
     """The seed cannot be tried again now: it still runs, or its sweep was cancelled while nobody asked for a retry."""
+
+
+def unavailable(what: str, cause: BaseException | None) -> StoreUnavailable:
+    """`StoreUnavailable` for an error of a driver or the system, in one line.
+
+    Args:
+        what: what could not be done.
+        cause: the error.
+    """
+    full = (
+        getattr(cause, "sqlite_errorcode", None) in _SQLITE_FULL
+        or getattr(cause, "sqlstate", None) == _POSTGRES_FULL
+        or (isinstance(cause, OSError) and cause.errno in _OS_FULL)
+    )
+    lines = str(cause).strip().splitlines() or [type(cause).__name__]
+    return StoreUnavailable(f"{what}: {'the disk is full: ' if full else ''}{lines[0]}", full=full)

@@ -160,7 +160,7 @@ def _read_cursor(cursor: str, sort: str) -> tuple[float | str, str]:
     kind = str if sort.endswith("name") else float
     try:
         known, value, sweep = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise _odd_cursor(cursor) from error
     if known != sort or not isinstance(value, kind) or not isinstance(sweep, str):
         raise _odd_cursor(cursor)

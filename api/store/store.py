@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import DatabaseError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.store.engine import LOCK_WAIT_S, Engines, make_engines, parse_url
-from api.store.errors import StoreUnavailable
+from api.store.errors import StoreUnavailable, unavailable
 from api.store.migrate import MigrationState, migration_state, upgrade
-
-# A refused write of SQLite: the disk is full, a quota or file size limit is reached, or the shared memory file cannot grow.
-_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
-_POSTGRES_FULL = "53100"
 
 
 class Store:
@@ -85,6 +80,9 @@ class Store:
 def open_store(url: str, *, clock: Callable[[], float] = time.time) -> Store:
     """Open the database and bring it to the newest migration.
 
+    The store keeps a connection from here on, so that SQLite's two side files stay: a disk that fills up later can still be
+    read.
+
     Args:
         url: ``sqlite:////absolute/path/file.db`` (made where missing) or ``postgresql+psycopg://user@host/database``.
         clock: seconds since 1970.
@@ -96,6 +94,7 @@ def open_store(url: str, *, clock: Callable[[], float] = time.time) -> Store:
     store = Store(url, clock=clock)
     try:
         store.upgrade()
+        store.check()
     except BaseException:
         store.close()
         raise
@@ -110,16 +109,8 @@ def _transaction(engine: Engine) -> Iterator[Connection]:
     except PoolTimeout as error:
         raise StoreUnavailable(f"the database was busy for {LOCK_WAIT_S:.0f} s") from error
     except (OperationalError, InterfaceError, InternalError) as error:
-        raise _unavailable(error) from error
+        raise unavailable("the database does not work", error.orig) from error
     except DatabaseError as error:
         if type(error) is not DatabaseError:
             raise
-        raise _unavailable(error) from error
-
-
-def _unavailable(error: DBAPIError) -> StoreUnavailable:
-    cause = error.orig
-    full = getattr(cause, "sqlite_errorcode", None) in _FULL or getattr(cause, "sqlstate", None) == _POSTGRES_FULL
-    what = "the database's disk is full" if full else "the database does not work"
-    lines = str(cause).strip().splitlines()
-    return StoreUnavailable(f"{what}: {lines[0] if lines else type(cause).__name__}", full=full)
+        raise unavailable("the database does not work", error.orig) from error

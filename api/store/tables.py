@@ -62,7 +62,7 @@ sweeps = Table(
     Index("ix_sweeps_created_at", "created_at", "sweep"),
     Index("ix_sweeps_name", "name", "sweep"),
     Index("ix_sweeps_unprepared", "prepared_at", "cancelled_at", "rank", "sweep"),
-    Index("ix_sweeps_unreported", "reported_at", "prepared_at"),
+    Index("ix_sweeps_unreported", "reported_at", "prepared_at", "sweep"),
 )
 
 attempts = Table(

@@ -80,14 +80,26 @@ def running_postgres() -> Iterator[Postgres]:
     try:
         if as_user := _as_user():
             os.chown(folder, as_user["user"], as_user["group"])
-        initdb = [binaries / "initdb", "-D", folder / "data", "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"]
+        initdb = [
+            binaries / "initdb",
+            "-D",
+            folder / "data",
+            "-U",
+            USER,
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",
+        ]
         subprocess.run(initdb, check=True, capture_output=True, cwd=folder, **as_user)
         server = Postgres(folder=folder, process=_serve(binaries, folder), binaries=binaries)
         try:
             yield server
         finally:
             if server.process.poll() is None:
-                server.stop()
+                server.stop(how=signal.SIGQUIT)
     finally:
         shutil.rmtree(folder)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import ray
 
-from cluster.request import Order, check_dataset, check_name, check_order, check_seeds, prepare_sweep
+from cluster.preparing import check_dataset
+from cluster.request import Order, check_name, check_order, check_seeds, prepare_sweep
 from cluster.session import Session
 from cluster.storage import check_shared
 from recur.data.dataset import Dataset

@@ -53,7 +53,7 @@ def _sweeps() -> None:
     op.create_index("ix_sweeps_created_at", "sweeps", ["created_at", "sweep"])
     op.create_index("ix_sweeps_name", "sweeps", ["name", "sweep"])
     op.create_index("ix_sweeps_unprepared", "sweeps", ["prepared_at", "cancelled_at", "rank", "sweep"])
-    op.create_index("ix_sweeps_unreported", "sweeps", ["reported_at", "prepared_at"])
+    op.create_index("ix_sweeps_unreported", "sweeps", ["reported_at", "prepared_at", "sweep"])
 
 
 def _attempts() -> None:

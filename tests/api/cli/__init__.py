@@ -1,0 +1,1 @@
+"""Tests of the client, the commands and `recur up`."""

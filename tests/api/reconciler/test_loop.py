@@ -1,0 +1,141 @@
+"""The loop as a thread of a service: it wakes, it ends, and a call that hangs does not hang it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from api.reconciler import SubprocessHelper
+from api.store import StoreUnavailable
+from api.store.rows import SweepRow
+from cluster.deadline import Deadline
+from cluster.job_client import JobsUnreachable
+from recur.record.result import State
+from tests.api.reconciler.kit import Bench, quick_folder
+from tests.cluster.kit import wait_for
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    with quick_folder() as folder:
+        yield Bench(folder, clock=time.time, tick_s=30.0)
+
+
+def test_a_nudge_begins_the_next_round_and_stop_ends_the_loop_at_once(bench: Bench) -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=bench.loop.run, args=(stop,))
+    thread.start()
+    wait_for(lambda: bench.loop.health.at, 10)
+    bench.submit("swp", 1)
+    for _ in range(2):
+        before = bench.loop.health.at
+        bench.loop.nudge()
+        wait_for(lambda before=before: bench.loop.health.at != before, 10, every_s=0.02)
+    began = time.monotonic()
+    stop.set()
+    bench.loop.nudge()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert time.monotonic() - began < 2
+    assert bench.states("swp") in ([State.SUBMITTED], [State.SUBMITTING])
+
+
+def test_a_store_that_is_away_is_told_and_the_loop_goes_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> object:
+        raise StoreUnavailable("the database does not work: disk I/O error")
+
+    monkeypatch.setattr(bench.store, "read", away)
+    tick = bench.loop.tick()
+    assert tick.errors == ("the database does not work: disk I/O error",)
+    assert bench.loop.health.degraded == tick.errors[0]
+    monkeypatch.undo()
+    assert bench.loop.tick().errors == ()
+
+
+def test_a_bug_that_one_attempt_meets_does_not_stop_the_others(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.submit("swp", 1, 2)
+    bench.ticks(2)
+    real: Callable[[str], object] = bench.stub.info
+
+    def odd(job_id: str) -> object:
+        if job_id == "swp-s1-a1":
+            raise ZeroDivisionError("a bug")
+        return real(job_id)
+
+    for job in ("swp-s1-a1", "swp-s2-a1"):
+        bench.stub.play(job)
+    monkeypatch.setattr(bench.stub, "info", odd)
+    bench.tick()
+    assert bench.states("swp") == [State.SUBMITTED, State.SUCCEEDED]
+    assert "ZeroDivisionError: a bug" in str(bench.loop.health.degraded)
+
+
+def test_a_call_past_its_deadline_counts_as_an_outage() -> None:
+    with quick_folder() as folder:
+        bench = Bench(folder, call_timeout_s=0.2)
+        bench.running()
+        bench.stub.turn(delay_s=3.0)
+        began = time.monotonic()
+        tick = bench.tick(10.0)
+        assert time.monotonic() - began < 2
+        assert "no answer in 0.2 s" in str(tick.unreachable)
+        assert bench.row("swp", 1).state is State.RUNNING
+
+
+def test_where_every_call_hangs_the_next_one_is_answered_at_once() -> None:
+    deadline, never = Deadline(0.05, most=2), threading.Event()
+    for _ in range(2):
+        with pytest.raises(JobsUnreachable, match=r"no answer in 0\.05 s"):
+            deadline.call("info", lambda: never.wait(10))
+    began = time.monotonic()
+    with pytest.raises(JobsUnreachable, match="2 earlier calls"):
+        deadline.call("info", lambda: None)
+    assert time.monotonic() - began < 0.05
+    never.set()
+    wait_for(lambda: _answers(deadline), 5, every_s=0.02)
+
+
+def _answers(deadline: Deadline) -> bool:
+    try:
+        return deadline.call("info", lambda: True)
+    except JobsUnreachable:
+        return False
+
+
+def test_an_exception_of_the_call_is_the_callers() -> None:
+    with pytest.raises(KeyError):
+        Deadline(1.0).call("info", lambda: {}["absent"])
+
+
+def scripts(folder: Path, text: str) -> tuple[SubprocessHelper, SweepRow]:
+    (folder / "jobs").mkdir()
+    (folder / "jobs" / "prepare.py").write_text(text)
+    (folder / "out" / "swp").mkdir(parents=True)
+    row = SweepRow.__new__(SweepRow)
+    object.__setattr__(row, "sweep", "swp")
+    return SubprocessHelper(folder, folder / "out"), row
+
+
+def test_the_helper_is_a_process_with_a_fixed_command_line_whose_last_line_is_kept(tmp_path: Path) -> None:
+    helper, row = scripts(tmp_path, "import sys; print(sys.argv[1:]); print('value rule; remedy', file=sys.stderr); sys.exit(2)")
+    task = helper.prepare(row)
+    done = wait_for(task.poll, 30)
+    assert (done.code, done.line) == (2, "value rule; remedy")  # type: ignore[attr-defined]
+    log = (tmp_path / "out" / "swp" / "prepare.log").read_text()
+    assert f"['--request', '{tmp_path}/out/swp/request.json']" in log
+
+
+def test_a_helper_that_does_not_want_to_end_is_killed(tmp_path: Path) -> None:
+    text = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+    helper, row = scripts(tmp_path, text)
+    task = helper.prepare(row)
+    wait_for(lambda: "up" in (tmp_path / "out" / "swp" / "prepare.log").read_text(), 30)
+    assert task.poll() is None
+    task.kill()
+    done = task.poll()
+    assert done is not None
+    assert done.code == -9
