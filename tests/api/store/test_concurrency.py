@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from api.store import Store, attempts, events, idempotency, sweeps
 from api.store.rows import Ending, Pool
 from recur.record.result import State
@@ -125,6 +127,7 @@ def test_a_cancel_and_admissions_at_once_leave_nothing_queued_and_no_slot_lost(s
             assert attempts.held(c, Pool.CPU) == 0
 
 
+@pytest.mark.service
 def test_processes_that_admit_into_the_same_slots_never_take_one_too_many(url: str, store: Store) -> None:
     sweeps_, seeds = volume(3, 40), 4
     for i in range(sweeps_):
@@ -137,6 +140,7 @@ def test_processes_that_admit_into_the_same_slots_never_take_one_too_many(url: s
             assert numbers(c, f"w-{i}") == list(range(1, 3 + 2 * seeds))
 
 
+@pytest.mark.service
 def test_processes_that_change_the_same_rows_each_win_their_own(url: str, store: Store) -> None:
     rounds = volume(20, 500)
     put(store, seeds=tuple(range(rounds)))

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import count
 
 import pytest
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, insert, text, update
 
 from api.store import Store, attempts, counts, sweeps
 from api.store.listing import SWEEP_STATES, listed
@@ -62,6 +62,9 @@ def fill(store: Store, *, ended: bool) -> None:
                         .where(attempts_table.c.sweep.in_(some), attempts_table.c.seed == 1)
                         .values(state=state)
                     )
+    if store.file is None:
+        with store.write() as c:
+            c.execute(text("ANALYZE"))  # what PostgreSQL's autovacuum does by itself within a minute
 
 
 def _columns() -> dict[str, object]:
