@@ -17,7 +17,7 @@ from api.models import SweepId
 from api.pages.form import DEFAULTS, FIELDS, Form
 from api.pages.render import page, part
 from api.pages.sweep import sweep_values
-from api.pages.views.curves import curve, read_progress
+from api.pages.views.curves import curve, points_each, read_progress
 from api.pages.views.pair import pair_plot
 from api.pages.views.tables import flat
 from api.pages.words import STATE_WORDS
@@ -73,7 +73,8 @@ def curves_json(request: Request, ctx: Ctx, identity: Reader, sweep: SweepPath) 
     with ctx.store.read() as c:
         found = stored_sweep(c, sweep)
     root = ctx.folder(found.row.sweep)
-    seeds = [curve(a.seed, a.attempt, read_progress(root, a.seed, a.attempt)) for a in found.current]
+    most = points_each(len(found.current))
+    seeds = [curve(a.seed, a.attempt, read_progress(root, a.seed, a.attempt), most=most) for a in found.current]
     body = json.dumps({"sweep": found.row.sweep, "seeds": seeds}, allow_nan=False).encode()
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     if request.headers.get("if-none-match") == etag:

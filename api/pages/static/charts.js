@@ -2,7 +2,7 @@
 (() => {
   "use strict";
   const DASHES = [[], [8, 3], [2, 3], [9, 3, 2, 3]];
-  const HEIGHT = 280;
+  const HEIGHT = 280, GAP_MS = 3000;
   let kept = null, drawn = [], busy = false, again = false;
 
   // A colour of the page as the canvas understands it: the browser resolves light-dark() for an element's own colour.
@@ -111,10 +111,11 @@
           redraw();
         }
       }
-    } catch { /* the service is away; the next event asks again */ } finally {
+    } catch { /* the service is away; the next event asks again */ }
+    setTimeout(() => {
       busy = false;
       if (again) { again = false; load(); }
-    }
+    }, GAP_MS);
   };
 
   let resizing = null;

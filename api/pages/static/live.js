@@ -24,20 +24,22 @@
   const listen = (element) => {
     // The page shows everything up to data-after: what the stream repeats of it changes nothing.
     let seen = Number(element.dataset.after);
-    let source = null;
+    let source = null, ended = false;
     const open = () => {
       source = new EventSource(element.dataset.events);
-      source.onopen = () => { say("on"); soon(); };
+      source.onopen = () => { if (!ended) say("on"); soon(); };
       const got = (event) => {
         const number = Number(event.lastEventId);
         if (number <= seen) return;
         seen = number;
+        if (ended) { ended = false; say("on"); }
         soon();
       };
       source.onmessage = got;
       for (const kind of KINDS) source.addEventListener(kind, got);
       source.addEventListener("end", () => {  // nothing more comes by itself; somebody may still retry a seed
         source.close();
+        ended = true;
         say("end");
         setTimeout(open, AFTER_END_MS);
       });

@@ -1,6 +1,7 @@
 """The curves of a sweep as data for the browser: loss, validation loss and tokens/s over steps, one entry a seed.
 
-Read from the attempts' progress.jsonl by `recur.record.journal`. A long run is thinned to `MOST_POINTS` steps.
+Read from the attempts' progress.jsonl by `recur.record.journal`. A long run is thinned, so that the browser gets a picture's
+worth of points however many seeds there are.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from recur.errors import ArtifactError
 from recur.record.attempt import AttemptDir
 from recur.record.journal import Event, read_events
 
-MOST_POINTS = 1500
+MOST_POINTS, LEAST_EACH, MOST_EACH = 9000, 150, 1500
+"""Steps of a whole sweep, and the bounds of one seed."""
 _log = logging.getLogger(__name__)
 
 
@@ -34,9 +36,20 @@ def read_progress(root: Path, seed: int, attempt: int) -> list[Event]:
         return []
 
 
-def curve(seed: int, attempt: int, events: Sequence[Event]) -> dict[str, Any]:
-    """One seed's curves as JSON data: steps with loss (nats per token) and tokens/s, validations, where recurrence began."""
-    steps = _thinned([e for e in events if e.kind == "step" and e.number("step") is not None])
+def points_each(seeds: int) -> int:
+    """How many steps of each of so many seeds are shown."""
+    return min(max(MOST_POINTS // max(seeds, 1), LEAST_EACH), MOST_EACH)
+
+
+def curve(seed: int, attempt: int, events: Sequence[Event], *, most: int = MOST_EACH) -> dict[str, Any]:
+    """One seed's curves as JSON data: steps with loss (nats per token) and tokens/s, validations, where recurrence began.
+
+    Args:
+        seed, attempt: whose.
+        events: what the attempt has told.
+        most: at most that many steps.
+    """
+    steps = _thinned([e for e in events if e.kind == "step" and e.number("step") is not None], most)
     vals = [e for e in events if e.kind == "val" and e.number("step") is not None]
     return {
         "seed": seed,
@@ -50,10 +63,10 @@ def curve(seed: int, attempt: int, events: Sequence[Event]) -> dict[str, Any]:
     }
 
 
-def _thinned(events: list[Event]) -> list[Event]:
-    """At most `MOST_POINTS` of them, evenly, with the last."""
-    if len(events) <= MOST_POINTS:
+def _thinned(events: list[Event], most: int) -> list[Event]:
+    """At most so many of them, evenly, with the last."""
+    if len(events) <= most:
         return events
-    stride = -(-len(events) // (MOST_POINTS - 1))
+    stride = -(-len(events) // (most - 1))
     kept = events[::stride]
     return kept if kept[-1] is events[-1] else [*kept, events[-1]]

@@ -14,6 +14,16 @@ _WITHOUT_SUCCESS = tuple(s.value for s in State if s.terminal and s is not State
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """What went wrong with one or more seeds that are in the same state for the same reason."""
+
+    state: str
+    seeds: tuple[int, ...]
+    reason: str
+    warning: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Headline:
     """Text and buttons.
 
@@ -21,6 +31,7 @@ class Headline:
         verdict: the line above all others.
         notes: what belongs to it: the test's need for seeds, what the seeds planned can show.
         progress: counts of states, e.g. ``2 succeeded, 1 running``.
+        troubles: reasons and warnings, each once.
         slack: of the largest artifact below its cap.
         baseline: how the baseline is written.
         open: seeds that have not ended.
@@ -32,6 +43,7 @@ class Headline:
     verdict: str
     notes: tuple[str, ...]
     progress: str
+    troubles: tuple[Trouble, ...]
     slack: str
     baseline: str
     open: int
@@ -53,6 +65,7 @@ def headline(sweep: Sweep) -> Headline:
         verdict=_verdict(sweep),
         notes=tuple(_notes(sweep)),
         progress=counted(seeds),
+        troubles=_troubles(seeds),
         slack=_slack(seeds),
         baseline=_baseline(sweep.baseline),
         open=len(open_),
@@ -107,10 +120,18 @@ def _notes(sweep: Sweep) -> list[str]:
     return notes
 
 
+def _troubles(seeds: list[SeedView]) -> tuple[Trouble, ...]:
+    found: dict[tuple[str, str, str], list[int]] = {}
+    for seed in seeds:
+        if seed.reason or seed.warning:
+            found.setdefault((seed.state, seed.reason or "", seed.warning or ""), []).append(seed.seed)
+    return tuple(Trouble(state=key[0], seeds=tuple(of), reason=key[1], warning=key[2]) for key, of in found.items())
+
+
 def _slack(seeds: list[SeedView]) -> str:
-    slacks = [s.slack_bytes for s in seeds if s.slack_bytes is not None]
+    slacks = [s.slack_bytes for s in seeds if s.slack_bytes is not None and s.state == State.SUCCEEDED]
     if not slacks:
-        return "no artifact yet"
+        return "of seeds that succeeded"
     least = min(slacks)
     return f"{number(least)} below the cap" if least >= 0 else f"{number(-least)} over the cap"
 

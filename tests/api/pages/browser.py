@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 WAIT_MS = 15_000
@@ -123,7 +123,7 @@ def watched(browser: Browser, home: str, **options: Any) -> Iterator[Watched]:
     found = Watched(page=page, home=home)
     page.on("console", lambda message: _console(found, message))
     page.on("pageerror", lambda error: found.faults.append(f"exception: {error}"))
-    page.on("dialog", lambda dialog: (found.faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.on("dialog", lambda dialog: _dialog(found, dialog))
     context.on("request", lambda request: _request(found, request))
     try:
         yield found
@@ -136,6 +136,11 @@ def _console(found: Watched, message: ConsoleMessage) -> None:
     expected = "422 (Unprocessable" in message.text or "404 (Not Found)" in message.text  # Chromium logs every such answer
     if message.type in ("error", "warning") and not expected:
         found.faults.append(f"console {message.type}: {message.text}")
+
+
+def _dialog(found: Watched, dialog: Dialog) -> None:
+    found.faults.append(f"dialog: {dialog.message}")
+    dialog.dismiss()
 
 
 def _request(found: Watched, request: Request) -> None:

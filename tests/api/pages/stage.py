@@ -102,11 +102,11 @@ class Stage:
         self.move(sweep, seed, State.SUBMITTED, at=at + 1.5)
         return self.move(sweep, seed, State.RUNNING, at=at + 6)
 
-    def beat(self, sweep: str, seed: int, phase: str, *, at: float, say: bool = True, **progress: Any) -> None:
+    def beat(self, sweep: str, seed: int, phase: str, *, at: float, **progress: Any) -> None:
         """A sign of life."""
         with self.ctx.store.write() as c:
             beat = {"phase": phase, "at": at, **progress}
-            attempts.beat(c, self._row(sweep, seed), phase=phase, progress=beat, now=at, say=say)
+            attempts.beat(c, self._row(sweep, seed), phase=phase, progress=beat, now=at, say=True)
 
     def succeed(self, sweep: str, result: SeedResult, gates: list[dict[str, Any]], *, at: float) -> None:
         """Let a running seed end with this result."""
@@ -135,7 +135,7 @@ class Stage:
 def result(seed: int, bpb: float, total_bytes: int, **changes: Any) -> SeedResult:
     """A finished seed of the record's size."""
     scores = Scores(last_step=bpb + 0.0071, trained=bpb + 0.0068, roundtrip=bpb + 0.0152, sliding=bpb)
-    cut = bytes_per_token_of("fineweb_8192_bpe") or 1.0
+    cut = bytes_per_token_of("fineweb_4096_bpe") or 1.0
     losses = {name: v * math.log(2) * cut for name, v in to_json(scores).items()}
     found = SeedResult(
         seed=seed,

@@ -37,7 +37,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, dict[
 
 def paths(ids: dict[str, str]) -> list[str]:
     pages = ["/", "/?state=LOST", "/?state=TIMED_OUT", "/queue", "/new?profile=smoke", "/compare", "/login", "/nothing"]
-    return [*pages, *(f"/sweeps/{ids[name]}" for name in SHORT), f"/compare?a={ids['done']}&b=%231394"]
+    return [*pages, *(f"/sweeps/{ids[name]}" for name in SHORT), f"/compare?a={ids['done']}&b=%231334"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -184,7 +184,9 @@ def test_hostile_files_of_a_run_stay_text_in_the_browser(browser: Browser, tmp_p
         assert window.page.locator("main img, main b, main script").count() == 0
 
 
-def test_without_scripts_everything_can_still_be_read_and_done(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_without_scripts_everything_can_still_be_read_and_done(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     with served(tmp_path_factory.mktemp("plain")) as found, watched(browser, found.url, java_script_enabled=False) as window:
         window.page.goto(found.url + "/new?profile=smoke")
         window.page.fill("#name", "without scripts")

@@ -207,7 +207,11 @@ def test_list_and_queue_follow_by_themselves(browser: Browser, tmp_path: Path) -
 def test_a_job_system_that_goes_away_is_said_and_a_submission_is_still_taken(browser: Browser, tmp_path: Path) -> None:
     with working(tmp_path) as found, watched(browser, found.site.url) as window:
         found.stub.turn(away=True)
-        wait(window.page, lambda: found.site.ctx.reconciler is not None and bool(found.site.ctx.reconciler.health.degraded), "degraded")
+        wait(
+            window.page,
+            lambda: found.site.ctx.reconciler is not None and bool(found.site.ctx.reconciler.health.degraded),
+            "degraded",
+        )
         sweep = submit(window, "patient", "1")
         expect(window.page.locator("main .note").first).to_contain_text("Degraded:")
         found.stub.turn(away=False)

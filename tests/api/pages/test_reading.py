@@ -24,7 +24,7 @@ def every_page(site: Shown) -> list[tuple[str, Page]]:
 
 def test_every_page_is_whole_and_has_what_a_page_needs(site: Shown) -> None:
     for path, page in every_page(site):
-        ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
+        ids = [attrs["id"] or "" for _, attrs in page.elements if "id" in attrs]
         assert len(ids) == len(set(ids)), f"{path}: {sorted(i for i in ids if ids.count(i) > 1)}"
         assert page.having("html", lang="en") and page.having("a", class_="skip", href="#main") and page.having("main", id="main")
         assert len(page.having("h1")) == 1, path
@@ -76,7 +76,7 @@ def test_our_scripts_and_styles_load_nothing_from_elsewhere() -> None:
 def test_the_list_shows_every_sweep_with_its_state_mean_and_bytes(site: Shown) -> None:
     page = site.page("/")
     assert all(page.having("a", href=f"/sweeps/{sweep}") for sweep in site.ids.values())
-    assert "1.08026" in page.text and "15,994,760" in page.text and "2 of 4 seeds" in page.text
+    assert "1.08983" in page.text and "15,994,760" in page.text and "2 of 4 seeds" in page.text
     assert {found["class"] for found in page.having("span") if "pill" in (found.get("class") or "")} >= {
         f"state pill is-{name}"
         for name in ("running", "queued", "succeeded", "failed", "invalid", "cancelled", "cancelling", "lost")
@@ -105,12 +105,12 @@ def test_htmx_gets_the_live_part_alone(site: Shown) -> None:
 def test_a_finished_sweep_shows_its_verdict_numbers_pictures_and_gates(site: Shown) -> None:
     page = site.page(f"/sweeps/{site.ids['done']}")
     for text in (
-        "is better than PR 1394",
-        "1.08026",
-        "sd 0.00036",
+        "is not distinguishable from PR 1334",
+        "1.08983",
+        "sd 0.00037",
         "5,240 below the cap",
         "33 of 33",
-        "Welch test against PR 1394",
+        "Welch tests against PR 1334",
     ):
         assert text in page.text, text
     assert len(page.having("circle", class_="dot")) == 3 + 1 and page.having("line", class_="ci")
@@ -133,8 +133,16 @@ def test_a_running_sweep_shows_progress_and_follows_its_events(site: Shown) -> N
 @pytest.mark.parametrize(
     ("name", "texts"),
     [
-        ("invalid", ("gate 'total bytes': total_bytes=16004118 must be at most 16000000", "fail 16,004,118", "4,118")),
-        ("failed", ("No score: 3 failed.", "training diverged at step 412")),
+        (
+            "invalid",
+            (
+                "gate 'total bytes': total_bytes=16004118 must be at most 16000000",
+                "fail 16,004,118",
+                "−4,118",
+                "796 below the cap",
+            ),
+        ),
+        ("failed", ("No score: 3 failed.", "Seeds 42, 314, 999 RecurError: training diverged at step 412")),
         ("cancelled", ("No score: 3 cancelled.", "cancelled before it started")),
         ("lost", ("the job system does not know the job",)),
         (
@@ -233,7 +241,7 @@ def test_a_comparison_shows_the_finding_the_tests_and_the_difference_of_the_conf
     page = site.page(f"/compare?a={site.ids['done']}&b={site.ids['small']}")
     assert "cannot be compared" in page.text and "train.steps" in page.text
     page = site.page(f"/compare?a={site.ids['done']}&b=1394")
-    assert "−0.00536" in page.text and "Of a published line the recipe is not known" in page.text
+    assert "+0.00420" in page.text and "Of a published line the recipe is not known" in page.text
     assert len(page.having("circle", class_="dot")) == 3 + 5
     refused = site.page(f"/compare?a={site.ids['done']}&b=nobody", 404)
     assert "there is no sweep 'nobody'" in refused.text and refused.having("input", id="b", value="nobody")

@@ -12,7 +12,7 @@ from api.models import GateRow, Scores, SeedView, Statistics
 from api.models.sweep import Interval
 from api.pages import words
 from api.pages.views.axis import Axis, around, round_step
-from api.pages.views.curves import MOST_POINTS, curve
+from api.pages.views.curves import curve, points_each
 from api.pages.views.dots import dot_plot
 from api.pages.views.sizes import byte_bars
 from api.pages.views.stages import stages
@@ -116,7 +116,8 @@ def test_labels_of_near_lines_stand_on_different_levels() -> None:
 def test_an_interval_that_leaves_the_picture_is_cut_and_says_so() -> None:
     told = Statistics(n=2, mean_val_bpb=1.08, sd_val_bpb=0.0004, interval_95=Interval(low=0.9, high=1.3))
     plot = dot_plot([scored(1, 1.0796), scored(2, 1.0804)], told, ())
-    assert plot is not None and plot.mean is not None and plot.mean.interval == (2, 98) and plot.mean.interval_cut
+    assert plot is not None and plot.mean is not None and plot.mean.interval_cut
+    assert plot.mean.interval == (2, 98)
 
 
 def test_without_a_score_there_is_no_picture() -> None:
@@ -180,7 +181,12 @@ def test_differences_name_what_was_asked_for_before_what_followed() -> None:
     assert [(row.key, row.profile, row.sweep, row.asked) for row in rows] == [("b", 3, 4, True), ("a.y", 2, 5, False)]
 
 
+@pytest.mark.parametrize(("seeds", "most"), [(1, 1500), (3, 1500), (20, 450), (100, 150)])
+def test_the_more_seeds_the_fewer_points_each(seeds: int, most: int) -> None:
+    assert points_each(seeds) == most
+
+
 def test_a_long_curve_is_thinned_and_keeps_its_last_step() -> None:
     events = [Event(at=float(i), kind="step", fields={"step": i, "loss": 1.0, "tokens_per_s": 2.0}) for i in range(10_000)]
-    found = curve(1, 1, [*events, Event(at=0.0, kind="val", fields={"step": 5, "val_loss": 2.0})])
-    assert len(found["step"]) <= MOST_POINTS and found["step"][-1] == 9999 and found["val_step"] == [5]
+    found = curve(1, 1, [*events, Event(at=0.0, kind="val", fields={"step": 5, "val_loss": 2.0})], most=150)
+    assert 140 < len(found["step"]) <= 150 and found["step"][-1] == 9999 and found["val_step"] == [5]

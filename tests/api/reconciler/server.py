@@ -2,7 +2,7 @@
 
 `python -m tests.api.reconciler.server FOLDER`: what is asked lies as files in FOLDER/inbox (submit.NAME.SEEDS, cancel.NAME); a
 file is removed when it has been done, which is the reply. The boundary named in FOLDER/kill ends the process by SIGKILL, once.
-With ``--dashboard`` the jobs are real ones and the helper is the real one.
+With a dashboard's address behind the folder the jobs and the helper are real ones.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    Server(Path(sys.argv[1]), sys.argv[3] if len(sys.argv) > 3 else None).run(stop)
+    Server(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None).run(stop)
 
 
 if __name__ == "__main__":

@@ -67,11 +67,11 @@ class World:
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def server(folder: Path, *dashboard: str) -> Iterator[subprocess.Popen[bytes]]:
     """A server process of its own; ended by SIGTERM if it is still there."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with (folder / "server.log").open("ab") as log:
-        line = [sys.executable, "-m", "tests.api.reconciler.server", str(folder)]
+        line = [sys.executable, "-m", "tests.api.reconciler.server", str(folder), *dashboard]
         process = subprocess.Popen(line, cwd=ROOT, env=environment, stdout=log, stderr=log)
         try:
             yield process
