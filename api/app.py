@@ -8,8 +8,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +22,7 @@ from api.events import Broadcaster
 from api.logs import RequestMiddleware
 from api.metrics import Metrics
 from api.models import Problem
+from api.pages import STATIC, make_router, render_problem
 from api.problems import add_handlers
 from api.routes import catalogue, events, files, health, sweeps
 from api.security.body import BodyMiddleware
@@ -120,14 +119,10 @@ def create_app(
 
 
 def _add_pages(app: FastAPI) -> None:
-    """The page, where it is installed: its routes, its files below /static."""
-    spec = find_spec("api.pages")
-    if spec is None or spec.origin is None:
-        return
-    pages = import_module("api.pages")
-    app.include_router(pages.make_router())
-    app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
-    app.state.render_problem = pages.render_problem
+    """The pages: their routes, their files below /static, and how they show a refusal."""
+    app.include_router(make_router())
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.state.render_problem = render_problem
 
 
 def openapi(app: FastAPI) -> dict[str, Any]:

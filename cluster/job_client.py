@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cluster.resources import Node
-from cluster.session import without_addresses
+from cluster.session import pack_quietly, without_addresses
 from recur.errors import InputError, RecurError
 
 _JOB_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -222,6 +222,7 @@ class RayJobs:
         from ray.job_submission import JobSubmissionClient
 
         if self._connected is None:
+            pack_quietly()
             try:
                 with without_addresses():
                     self._connected = JobSubmissionClient(self.address)

@@ -104,7 +104,7 @@ def join(root: Path, address: str | None = None) -> Session:
     chosen = "RAY_AUTH_MODE" in os.environ
     _correct_address()
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    os.environ.setdefault("RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES", "")  # EXCLUDES has them; Ray warns of each
+    pack_quietly()
     in_job, joining = in_ray_job(), "RAY_ADDRESS" in os.environ or address is not None
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
     if not _job_has_working_dir():
@@ -122,6 +122,13 @@ def join(root: Path, address: str | None = None) -> Session:
         metrics=_metrics_url(context.address_info),
         gcs=str(ray.get_runtime_context().gcs_address),
     )
+
+
+def pack_quietly() -> None:
+    """Keep Ray from telling, at every submission, which files it leaves out of the package: `EXCLUDES` names them."""
+    os.environ.setdefault("RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES", "")
+    logging.getLogger("ray._private.runtime_env.packaging").setLevel(logging.WARNING)
+    logging.getLogger("ray.dashboard.modules.dashboard_sdk").setLevel(logging.WARNING)
 
 
 def join_as_seed_job() -> None:

@@ -21,7 +21,8 @@ from cluster.head import Head, check_port, plan_head
 from cluster.own_ray import kept_ray, sole_up
 from cluster.supervisor import ServiceCommand, Stop, Supervisor
 from jobs.errors import run_app
-from jobs.setting_up import Places, first_key, service_environment, settings_of
+from jobs.places import Places
+from jobs.setting_up import first_key, service_environment, settings_of
 
 ROOT = Path(__file__).resolve().parent.parent
 app = typer.Typer(add_completion=False)

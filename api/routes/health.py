@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Depends, Response
 
 from api import service
@@ -11,7 +13,7 @@ from api.routes.parameters import Ctx, Reader, known_parameters, problems
 router = APIRouter(tags=["process"])
 
 _TEXT = {"text/plain": {"schema": {"type": "string"}, "example": "recur_queue_depth 3\n"}}
-_OPEN = {status: told for status, told in problems().items() if status in (400, 422)}
+_OPEN: dict[int | str, dict[str, Any]] = {400: problems()[400], 422: problems()[422]}
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 

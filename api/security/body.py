@@ -20,7 +20,9 @@ from api.problems import Refused, problem_response
 from api.settings import Settings
 
 _WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
-_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_TOKENS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+"""Strings (also one that does not end, so that the search never goes back: it is linear) and brackets."""
+
 _CLOSE = {"Connection": "close"}
 _LARGEST_INT = 2**63
 

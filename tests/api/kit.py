@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -26,16 +25,9 @@ from api.store.rows import Scope
 from recur.record.codec import to_json
 from recur.record.result import Scores, SeedResult, State
 
-LONG = os.environ.get("RECUR_VOLUME") == "long"
-"""Whether the tests of volume run at their full volume."""
 BASE = "http://127.0.0.1"
 ROOT = Path(__file__).parents[2]
 PROFILE = "smoke"
-
-
-def volume(quick: int, long: int) -> int:
-    """How often a test of volume repeats itself."""
-    return long if LONG else quick
 
 
 def settings(folder: Path, **changes: Any) -> Settings:

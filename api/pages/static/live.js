@@ -45,7 +45,9 @@
       });
       source.onerror = () => {
         say("off");
-        if (source.readyState === EventSource.CLOSED) setTimeout(open, RETRY_MS);
+        if (source.readyState !== EventSource.CLOSED) return;
+        soon();  // a key that is not accepted any more leads to the sign-in
+        setTimeout(open, RETRY_MS);
       };
     };
     open();

@@ -12,6 +12,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, 
 
 CHROMIUM = Path("/usr/bin/chromium")
 WAIT_MS = 15_000
+LOGGED = ("422 (Unprocessable", "404 (Not Found)")
+"""Chromium writes every such answer into the console, also that of a form which says what is wrong."""
 
 CONTRAST = """() => {
   const paint = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
@@ -109,19 +111,20 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def watched(browser: Browser, home: str, **options: Any) -> Iterator[Watched]:
+def watched(browser: Browser, home: str, *, expected: tuple[str, ...] = (), **options: Any) -> Iterator[Watched]:
     """A fresh window; leaving the block asserts that nothing went wrong.
 
     Args:
         browser: the browser.
         home: address of the server.
+        expected: parts of console messages that belong to the test.
         options: of the window: viewport, color_scheme, java_script_enabled ...
     """
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
     page = context.new_page()
     page.set_default_timeout(WAIT_MS)
     found = Watched(page=page, home=home)
-    page.on("console", lambda message: _console(found, message))
+    page.on("console", lambda message: _console(found, message, (*LOGGED, *expected)))
     page.on("pageerror", lambda error: found.faults.append(f"exception: {error}"))
     page.on("dialog", lambda dialog: _dialog(found, dialog))
     context.on("request", lambda request: _request(found, request))
@@ -132,9 +135,8 @@ def watched(browser: Browser, home: str, **options: Any) -> Iterator[Watched]:
         context.close()
 
 
-def _console(found: Watched, message: ConsoleMessage) -> None:
-    expected = "422 (Unprocessable" in message.text or "404 (Not Found)" in message.text  # Chromium logs every such answer
-    if message.type in ("error", "warning") and not expected:
+def _console(found: Watched, message: ConsoleMessage, expected: tuple[str, ...]) -> None:
+    if message.type in ("error", "warning") and not any(part in message.text for part in expected):
         found.faults.append(f"console {message.type}: {message.text}")
 
 

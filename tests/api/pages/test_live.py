@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from api.store import keys
+from api.store.rows import Scope
 from recur.record.result import State
 from tests.api.pages.browser import CHROMIUM, Watched, chromium, watched
 from tests.api.pages.kit import Site, served
@@ -216,3 +218,27 @@ def test_a_job_system_that_goes_away_is_said_and_a_submission_is_still_taken(bro
         expect(window.page.locator("main .note").first).to_contain_text("Degraded:")
         found.stub.turn(away=False)
         found.until_accepted(window.page, f"{sweep}-s1-a1")
+
+
+def test_one_signs_in_watches_and_is_sent_to_the_sign_in_when_the_key_is_revoked(browser: Browser, tmp_path: Path) -> None:
+    with served(tmp_path, require_keys=True) as site:
+        with site.ctx.store.write() as c:
+            made = keys.create(c, "ada", Scope.SUBMIT, now=0.0)
+        with watched(browser, site.url, expected=("401 (Unauthorized)",)) as window:
+            page = window.page
+            window.go("/new?profile=smoke")
+            expect(page.locator("h1")).to_have_text("Sign in")
+            page.fill("#key", "recur_wrong")
+            page.keyboard.press("Enter")
+            expect(page.locator("main .note")).to_contain_text("not known")
+            page.fill("#key", made.secret)
+            page.keyboard.press("Enter")
+            expect(page.locator("h1")).to_have_text("New sweep")
+            submit(window, "with a key", "1")
+            expect(page.locator("[data-live-text]")).to_have_text("live", timeout=SEEN_MS)
+            assert page.evaluate("document.cookie") == ""
+            window.go("/queue")
+            with site.ctx.store.write() as c:
+                keys.revoke(c, made.key_id, now=1.0)
+            expect(page.locator("h1")).to_have_text("Sign in", timeout=SEEN_MS)
+            assert page.url == f"{site.url}/login?next=/queue"
