@@ -206,6 +206,15 @@ def test_watching_ends_with_the_sweep_and_its_exit_code(service: Served) -> None
     assert ended.statistics.mean_val_bpb == pytest.approx(1.1)
 
 
+def test_a_profile_whose_seeds_scatter_widely_can_still_be_submitted_and_read(service: Served) -> None:
+    with service.client() as client:
+        first = client.submit(SMALL).sweep.id
+        prepare(service.ctx, first)
+        finish(service.ctx, first, {1: 1.0, 2: 1.1, 3: 1.2})
+        second = client.submit(SMALL).sweep
+        assert "more than 10,000 seeds" in str(client.sweep(second.id).statistics.planned)
+
+
 def _run(service: Served, sweep: str) -> None:
     prepare(service.ctx, sweep)
     for seed in (1, 2, 3):
