@@ -1,4 +1,4 @@
-"""The small interface to a job system, its Ray implementation, and the in-memory fake that tests use.
+"""The small interface to a job system, and its Ray implementation; `cluster.memory_jobs` has the fake that tests use.
 
 Facts about Ray 2.60's Jobs API that shape it (tried on this version): a second submission of one id answers HTTP 500 "already
 exists" (so a deterministic id makes submission idempotent); `stop_job` on a PENDING job answers yes and does nothing (so
@@ -238,64 +238,3 @@ class _Refused(Exception):
         super().__init__(text)
         found = re.search(r"status code (\d{3})", text)
         self.status = int(found[1]) if found else 0
-
-
-class InMemoryJobs:
-    """A job system for tests: jobs start and end when the test says so; faults are knobs.
-
-    Attributes:
-        requests: every accepted request by id, in the order of submission.
-        stops: ids of the stop calls, in order.
-        unreachable: while true every call raises JobsUnreachable.
-        refusals: that many submissions are answered with JobRefused.
-        drop_replies: that many submissions are accepted and then answered with JobsUnreachable.
-        stop_ends_jobs: whether a stop ends a running job at once (a pending one never hears it, as in Ray).
-    """
-
-    def __init__(self) -> None:
-        self.requests: dict[str, JobRequest] = {}
-        self.stops: list[str] = []
-        self.unreachable = False
-        self.refusals = 0
-        self.drop_replies = 0
-        self.stop_ends_jobs = True
-        self._infos: dict[str, JobInfo] = {}
-
-    def submit(self, request: JobRequest) -> None:
-        self._reach()
-        if self.refusals:
-            self.refusals -= 1
-            raise JobRefused("no available agent")
-        if request.job_id not in self._infos:
-            self.requests[request.job_id] = request
-            self.set(request.job_id, JobState.PENDING)
-        if self.drop_replies:
-            self.drop_replies -= 1
-            raise JobsUnreachable("the reply was lost")
-
-    def info(self, job_id: str) -> JobInfo | None:
-        self._reach()
-        return self._infos.get(job_id)
-
-    def stop(self, job_id: str) -> None:
-        self._reach()
-        self.stops.append(job_id)
-        found = self._infos.get(job_id)
-        if found and found.state is JobState.RUNNING and self.stop_ends_jobs:
-            self.set(job_id, JobState.STOPPED)
-
-    def logs(self, job_id: str) -> str:
-        self._reach()
-        return f"log of {job_id}\n"
-
-    def set(self, job_id: str, state: JobState, message: str = "") -> None:
-        """Put a job into a state."""
-        self._infos[job_id] = JobInfo(job_id=job_id, state=state, message=message)
-
-    def forget(self, job_id: str) -> None:
-        """Lose a job's history, as a replaced head does."""
-        self._infos.pop(job_id, None)
-
-    def _reach(self) -> None:
-        if self.unreachable:
-            raise JobsUnreachable("the job system is away")

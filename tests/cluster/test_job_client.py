@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.job_client import InMemoryJobs, JobRequest, JobState, JobsUnreachable, job_id, seed_entrypoint
+from cluster.job_client import JobRequest, JobState, JobsUnreachable, job_id, seed_entrypoint
+from cluster.memory_jobs import InMemoryJobs
 from cluster.session import without_addresses
 from recur.errors import InputError
 

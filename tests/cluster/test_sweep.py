@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.job_client import InMemoryJobs, JobState
+from cluster.job_client import JobState
+from cluster.memory_jobs import InMemoryJobs
 from cluster.outcome import cancelled, write_failure
 from cluster.sweep import Seat, SweepLoop, SweepPlan, resume_seats
 from recur.errors import ArtifactError, DataError
