@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
@@ -42,43 +43,52 @@ def descendants(root: int, *, without: Collection[int] = ()) -> list[int]:
         root: a process id; itself not in the result.
         without: processes that are left out with everything below them.
     """
-    children: dict[int, list[int]] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        state = _state_and_parent(folder)
-        if state is not None and state[0] != "Z":
-            children.setdefault(state[1], []).append(int(folder.name))
-    found, left = [], [root]
-    while left:
-        for child in children.get(left.pop(0), []):
-            if child not in without:
-                found.append(child)
-                left.append(child)
-    return found
+    return _below(root, without).living
 
 
 def kill_below(root: int, *, without: Collection[int] = (), within_s: float = 5.0) -> list[int]:
-    """SIGKILL everything below ``root`` until nothing is left; the children of this process are reaped.
+    """SIGKILL everything below ``root`` until nothing is left, not even as a zombie; ``root`` must be this process for that.
 
     Returns:
         Ids of what is still there after ``within_s`` (nothing, unless the kernel holds a process).
     """
     end = time.monotonic() + within_s
     while True:
-        left = descendants(root, without=without)
-        if not left or time.monotonic() > end:
-            return left
-        for pid in left:
+        left = _below(root, without)
+        if not (left.living or left.ended) or time.monotonic() > end:
+            return left.living
+        for pid in left.living:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        _reap(left)
-        time.sleep(0.05)
+        for pid in left.ended:
+            with contextlib.suppress(ChildProcessError):  # somebody else's child; it comes to us when that one has ended
+                os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.02)
 
 
-def _reap(pids: Collection[int]) -> None:
-    """Take the exit status of those that are our children, orphans that came to us among them."""
-    for pid in pids:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
+@dataclass(frozen=True, kw_only=True)
+class _Below:
+    """Processes below another one: those that live, parents first, and those that wait for their parent to take notice."""
+
+    living: list[int]
+    ended: list[int]
+
+
+def _below(root: int, without: Collection[int]) -> _Below:
+    children: dict[int, list[int]] = {}
+    zombies: set[int] = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        state = _state_and_parent(folder)
+        if state is not None:
+            children.setdefault(state[1], []).append(int(folder.name))
+            if state[0] == "Z":
+                zombies.add(int(folder.name))
+    found, left = [], [root]
+    while left:
+        below = [child for child in children.get(left.pop(0), []) if child not in without]
+        found += below
+        left += below
+    return _Below(living=[pid for pid in found if pid not in zombies], ended=[pid for pid in found if pid in zombies])
 
 
 def _state_and_parent(folder: Path) -> tuple[str, int] | None:
