@@ -97,6 +97,7 @@ def test_a_job_system_that_is_away_degrades_the_service_and_stops_nothing(whole:
     whole.until(sweep, lambda s: states(s) == ["SUBMITTED"])
 
 
+@pytest.mark.service
 def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
     headers = {"Idempotency-Key": "k1"}
     with served(tmp_path) as service:
