@@ -79,7 +79,7 @@ def test_cancelling_reaches_the_jobs(whole: Whole) -> None:
     whole.until(sweep, lambda s: states(s)[0] == "SUBMITTED")
     whole.jobs.start(f"{sweep}-s1-a1")
     waiting = whole.until(sweep, lambda s: states(s)[0] == "RUNNING")["seeds"][1]["waiting"]
-    assert (waiting["place"], waiting["why"]) == (1, f"all 1 cpu slots are held by {sweep}-s1-a1")
+    assert (waiting["place"], waiting["why"]) == (1, f"the only cpu slot is held by {sweep}-s1-a1")
     asked = whole.service.client.post(f"/v1/sweeps/{sweep}/cancel").json()
     assert states(asked)[1] == "CANCELLED"
     assert states(whole.until(sweep, lambda s: s["state"] == "CANCELLED")) == ["CANCELLED", "CANCELLED"]
