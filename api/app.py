@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,19 @@ STOP_S = 3.0
 _DESCRIPTION = "Seed sweeps: submit, watch, compare. Errors are RFC 9457 problems; times are UTC; losses are nats per token."
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """What `create_app` was given, for when the application starts."""
+
+    settings: Settings
+    metrics: Metrics
+    jobs: JobClient | None
+    cluster: Cluster | None
+    helper: Helper | None
+    clock: Callable[[], float]
+    boundary: Callable[[str], None]
+
+
 def create_app(
     settings: Settings,
     *,
@@ -64,41 +78,13 @@ def create_app(
         boundary: called with the name of each point at which a test may kill the process.
     """
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        settings.folder.mkdir(parents=True, exist_ok=True)
-        store = await asyncio.to_thread(open_store, settings.database, clock=clock)
-        metrics.watch(store)
-        ctx = Context(
-            store=store,
-            settings=settings,
-            clock=clock,
-            metrics=metrics,
-            events=Broadcaster(store),
-            limiter=RateLimiter(settings.rate_per_minute, settings.rate_burst, time.monotonic),
-            boundary=boundary,
-        )
-        app.state.context = ctx
-        stop = threading.Event()
-        feeding = asyncio.create_task(ctx.events.run())
-        thread = _start_reconciler(ctx, stop, jobs, cluster, helper)
-        try:
-            yield
-        finally:
-            stop.set()
-            ctx.events.close()
-            ctx.nudge()
-            await feeding
-            if thread is not None:
-                await asyncio.to_thread(thread.join, STOP_S)
-            store.close()
-
     metrics = Metrics()
+    parts = _Parts(settings=settings, metrics=metrics, jobs=jobs, cluster=cluster, helper=helper, clock=clock, boundary=boundary)
     app = FastAPI(
         title="recur",
         version=__version__,
         description=_DESCRIPTION,
-        lifespan=lifespan,
+        lifespan=lambda app: _lifespan(app, parts),
         openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
@@ -142,12 +128,46 @@ async def _nothing_more(request: Request, error: Exception) -> Response:
     return Response(status_code=204)
 
 
-def _start_reconciler(
-    ctx: Context, stop: threading.Event, jobs: JobClient | None, cluster: Cluster | None, helper: Helper | None
-) -> threading.Thread | None:
+@asynccontextmanager
+async def _lifespan(app: FastAPI, parts: _Parts) -> AsyncIterator[None]:
+    """Open the store, start feeds and reconciler; end them in the other order."""
+    ctx = await asyncio.to_thread(_opened, parts)
+    app.state.context = ctx
+    stop = threading.Event()
+    feeding = asyncio.create_task(ctx.events.run())
+    thread = _start_reconciler(ctx, parts, stop)
+    try:
+        yield
+    finally:
+        stop.set()
+        ctx.events.close()
+        ctx.nudge()
+        await feeding
+        if thread is not None:
+            await asyncio.to_thread(thread.join, STOP_S)
+        ctx.store.close()
+
+
+def _opened(parts: _Parts) -> Context:
+    settings = parts.settings
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    store = open_store(settings.database, clock=parts.clock)
+    parts.metrics.watch(store)
+    return Context(
+        store=store,
+        settings=settings,
+        clock=parts.clock,
+        metrics=parts.metrics,
+        events=Broadcaster(store),
+        limiter=RateLimiter(settings.rate_per_minute, settings.rate_burst, time.monotonic),
+        boundary=parts.boundary,
+    )
+
+
+def _start_reconciler(ctx: Context, parts: _Parts, stop: threading.Event) -> threading.Thread | None:
     if not ctx.settings.reconcile:
         return None
-    ctx.reconciler = reconciler = make_reconciler(ctx, jobs, cluster, helper)
+    ctx.reconciler = reconciler = make_reconciler(ctx, parts.jobs, parts.cluster, parts.helper)
     thread = threading.Thread(target=reconciler.run, args=(stop,), name="reconciler", daemon=True)
     thread.start()
     return thread

@@ -27,7 +27,7 @@ RETRY: dict[str, Any] = {"seeds": [1337]}
 
 WAITING: dict[str, Any] = {
     "place": 2,
-    "why": "all 1 cpu slots are held by smoke-261124-z9y8x7-s1-a1",
+    "why": "the only cpu slot is held by smoke-261124-z9y8x7-s1-a1",
     "starts_after": "about 12 min (from 6 finished seeds of smoke)",
 }
 ATTEMPT: dict[str, Any] = {"attempt": 1, "state": "QUEUED", "job_id": f"{_ID}-s42-a1", "queued_at": _AT}

@@ -140,7 +140,8 @@ def _why(row: SweepRow, pool: PoolState, place: int) -> str:
     if len(pool.holders) >= pool.slots:
         names = ", ".join(held.job_id for held in pool.holders[:_NAMED])
         more = f" and {len(pool.holders) - _NAMED} more" if len(pool.holders) > _NAMED else ""
-        return f"all {pool.slots} {pool.pool} slots are held by {names}{more}"
+        slots = f"the only {pool.pool} slot is" if pool.slots == 1 else f"all {pool.slots} {pool.pool} slots are"
+        return f"{slots} held by {names}{more}"
     free = pool.slots - len(pool.holders)
     if place <= free:
         return "a slot is free: it starts with the next round"
@@ -161,7 +162,7 @@ def _starts_after(ctx: Context, c: Connection, row: SweepRow, pool: PoolState, p
         return "now"
     rounds, at = divmod(place - free - 1, pool.slots)
     wait_s = (ends_s[min(at, len(ends_s) - 1)] if ends_s else 0.0) + rounds * usual_s
-    return f"about {told_s(wait_s)} (from {len(spent)} finished seeds of {row.profile})"
+    return f"about {told_s(wait_s)} (from {len(spent)} finished {'seed' if len(spent) == 1 else 'seeds'} of {row.profile})"
 
 
 def told_s(seconds: float) -> str:

@@ -136,6 +136,7 @@ def test_a_slow_client_misses_nothing_and_costs_no_memory(service: Running) -> N
     assert asyncio.run(scene()) == list(range(1, 1002))
 
 
+@pytest.mark.service
 def test_a_live_stream_follows_another_process_and_the_service_still_stops_at_once(tmp_path: Path) -> None:
     with served(tmp_path) as service, store_of(tmp_path) as store:
         sweep = httpx2.post(f"{service.url}/v1/sweeps", json=submission(seeds=[1])).json()["id"]

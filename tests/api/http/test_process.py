@@ -171,6 +171,7 @@ def test_a_bad_settings_file_is_one_line_and_exit_code_2(tmp_path: Path, text: s
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
+@pytest.mark.service
 def test_the_first_key_is_made_on_the_command_line_and_shown_once(tmp_path: Path) -> None:
     file = tmp_path / "service.toml"
     file.write_text(f'out = "{tmp_path}"\n')

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from api.store import attempts, sweeps
-from tests.api.kit import Running, submission
+from api.store import attempts, idempotency, sweeps
+from tests.api.kit import Running, finish, prepare, report, running, submission
+from tests.api.postgres import Postgres
+
+JSON = {"Content-Type": "application/json"}
 
 
 def test_a_submission_is_answered_with_the_whole_sweep_and_where_to_look(service: Running) -> None:
@@ -114,9 +118,6 @@ def test_the_same_key_and_body_make_one_sweep(service: Running) -> None:
     assert len(service.client.get("/v1/sweeps").json()["sweeps"]) == 1
 
 
-JSON = {"Content-Type": "application/json"}
-
-
 def test_a_key_cannot_be_used_for_another_body(service: Running) -> None:
     headers = {"Idempotency-Key": "k1"}
     service.client.post("/v1/sweeps", json=submission(), headers=headers)
@@ -139,15 +140,40 @@ def test_a_refused_body_does_not_use_up_its_key(service: Running) -> None:
     assert service.client.post("/v1/sweeps", json=submission(), headers=headers).status_code == 202
 
 
+def test_a_key_that_another_process_used_a_moment_ago_is_a_replay(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    headers = {"Idempotency-Key": "k1"}
+    first = service.client.post("/v1/sweeps", json=submission(), headers=headers).json()
+    lookup, calls = idempotency.lookup, iter([None])
+    monkeypatch.setattr(idempotency, "lookup", lambda c, owner, key: next(calls, lookup(c, owner, key)))
+    again = service.client.post("/v1/sweeps", json=submission(), headers=headers)
+    assert (again.headers["Idempotency-Replayed"], again.json()["id"]) == ("true", first["id"])
+    assert len(service.client.get("/v1/sweeps").json()["sweeps"]) == 1
+
+
+@pytest.mark.service
+def test_the_interface_works_on_postgresql_as_on_sqlite(tmp_path: Path, postgres: Postgres) -> None:
+    with running(tmp_path, database_url=postgres.database()) as service:
+        headers = {"Idempotency-Key": "k1"}
+        sweep = service.client.post("/v1/sweeps", json=submission(baseline="1334"), headers=headers).json()["id"]
+        again = service.client.post("/v1/sweeps", json=submission(baseline="1334"), headers=headers)
+        assert (again.headers["Idempotency-Replayed"], again.json()["id"]) == ("true", sweep)
+        prepare(service.ctx, sweep)
+        finish(service.ctx, sweep, {1: 1.08, 2: 1.09})
+        assert service.client.get(f"/v1/sweeps/{sweep}").json()["statistics"]["n"] == 2
+        assert service.client.post(f"/v1/sweeps/{sweep}/cancel").json()["state"] == "CANCELLED"
+        report(service.ctx, sweep)
+        assert "event: end" in service.client.get(f"/v1/sweeps/{sweep}/events").text
+        for path in ("/v1/sweeps?status=CANCELLED", "/v1/queue", "/metrics", "/readyz", f"/v1/compare?a={sweep}&b=1334"):
+            assert service.client.get(path).status_code == 200, path
+
+
 @pytest.mark.parametrize("key", ["", "with space", "x" * 256, "tab\there"])
 def test_a_bad_key_is_refused(service: Running, key: str) -> None:
     answer = service.client.post("/v1/sweeps", json=submission(), headers={"Idempotency-Key": key})
     assert answer.status_code == 422
 
 
-def test_a_full_queue_takes_no_more(tmp_path: Any) -> None:
-    from tests.api.kit import running
-
+def test_a_full_queue_takes_no_more(tmp_path: Path) -> None:
     with running(tmp_path, max_waiting_seeds=4) as service:
         service.submit(seeds=[1, 2, 3])
         answer = service.client.post("/v1/sweeps", json=submission(seeds=[1, 2]))

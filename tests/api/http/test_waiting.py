@@ -66,7 +66,7 @@ def test_who_holds_the_slots_is_named(slotted: Running) -> None:
     advance(slotted.ctx, sweep, 5, State.RUNNING)
     running_seed, waiting = waits(slotted, sweep)
     assert running_seed is None
-    assert (waiting["place"], waiting["why"]) == (1, f"all 1 cpu slots are held by {sweep}-s5-a1")
+    assert (waiting["place"], waiting["why"]) == (1, f"the only cpu slot is held by {sweep}-s5-a1")
 
 
 def test_priority_and_age_give_the_place(slotted: Running, clock: Clock) -> None:

@@ -126,7 +126,7 @@ def test_a_running_sweep_shows_progress_and_follows_its_events(site: Shown) -> N
     live = page.having("div", id="live")[0]
     assert live["data-events"] == f"/v1/sweeps/{site.ids['live']}/events" and int(live["data-after"] or 0) > 5
     assert page.having("button", id="ask-cancel") and not page.having("button", id="ask-retry")
-    assert "place 1: all 1 gpu slots are held by" in page.text
+    assert "place 1: the only gpu slot is held by" in page.text
     assert "quantize.slope_exponent 0.85 0.9 override" in page.text
 
 
