@@ -115,7 +115,7 @@ def test_a_head_that_dies_comes_back_with_the_same_ports_and_token_while_the_ser
     os.kill(gcs, signal.SIGKILL)
     wait_for(lambda: not answers(f"{running.places['dashboard']}/api/jobs/", token), 30)
     with Client(running.places["page"]) as client:
-        assert client.sweeps().sweeps
+        client.sweeps(limit=1)
         wait_for(lambda: client.ready()["status"] == "degraded", 60)
         wait_for(lambda: answers(f"{running.places['dashboard']}/api/jobs/", token), 90)
         wait_for(lambda: client.ready()["status"] == "ready", 60)
@@ -135,12 +135,13 @@ def test_ctrl_c_with_a_running_job_ends_all_in_ten_seconds_and_leaves_nothing(ru
     with Client(running.places["page"], running.places["key"]) as client:
         sweep = client.submit(SweepSubmission(profile="smoke", seeds=[5], overrides=overrides)).sweep.id
         wait_for(lambda: client.sweep(sweep).seeds[0].phase == "train", 120)
-    before = descendants(running.process.pid)
+    before, temp = descendants(running.process.pid), running.temp()
     assert len(before) > 20
+    assert temp.is_dir()
     assert running.end(signal.SIGINT) < END_S
     assert [pid for pid in before if Path(f"/proc/{pid}").exists()] == []
-    assert named("recur-ray-") == []
-    assert not list(Path("/tmp").glob("recur-ray-*"))
+    assert named(str(temp)) == []
+    assert not temp.exists()
     assert sorted(path.name for path in (running.out / ".up").iterdir()) == ["lock"]
 
 

@@ -46,6 +46,11 @@ class Up:
         """Processes of its head."""
         return [pid for pid in descendants(self.process.pid) if pid != self.service()]
 
+    def temp(self) -> Path:
+        """Folder of its head."""
+        words = [word for pid in self.rays() for word in words_of(pid) if word.startswith("--temp-dir=")]
+        return Path(words[0].partition("=")[2])
+
     def service(self) -> int:
         found = [pid for pid in descendants(self.process.pid) if words_of(pid)[1:3] == ["-m", "api"]]
         return found[0] if found else 0
