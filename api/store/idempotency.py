@@ -1,13 +1,14 @@
 """Idempotency keys: which sweep a repeated submission already made (P2).
 
-Look up, create and keep in one writing transaction; then two submissions with one key cannot both create.
+Look up, create and keep in one writing transaction; then two submissions with one key cannot both create. A key is kept as long
+as the database: "one sweep, ever".
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, insert, select
 
 from api.store.tables import idempotency
 
@@ -34,8 +35,3 @@ def keep(c: Connection, owner: str, key: str, body_sha256: str, sweep: str, *, n
         sqlalchemy.exc.IntegrityError: the owner used the key before.
     """
     c.execute(insert(idempotency).values(owner=owner, key=key, body_sha256=body_sha256, sweep=sweep, kept_at=now))
-
-
-def prune(c: Connection, *, older_than: float) -> int:
-    """Forget submissions from before a moment (seconds since 1970). Returns how many."""
-    return c.execute(delete(idempotency).where(idempotency.c.kept_at < older_than)).rowcount
