@@ -2,8 +2,7 @@
 #   make record                    the main job: three seeds, table, plots; without GPUs on embedded text, with the faithful
 #                                  profile of that size beside ours
 #   make serve                     the sweep service: a Ray head on this machine, API, page, a first key (recur up)
-#   make test                      all tests: those that start a Ray (test-ray), the service's suite (test-service) and all
-#                                  others (test-rest), side by side
+#   make test                      tests of everything: those that start a Ray (test-ray) beside all others (test-rest)
 #   make test-service              the service's fault, load and browser suite at its quick volume
 #   make test-service-long         the same at full volume; goes on where it was interrupted (hours)
 #   make service-packages          PostgreSQL and Chromium from Debian, which test-service drives (needs root)
@@ -38,7 +37,7 @@ serve: setup
 	$(PY) -m jobs.cli up $(ARGS)
 
 test: setup service-packages
-	$(MAKE) --no-print-directory -j3 --output-sync=target test-ray test-rest test-service
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-ray test-rest
 
 test-ray: setup
 	$(PYTEST) -m "ray and not service" $(ARGS)
