@@ -158,7 +158,9 @@ class Life(RuleBasedStateMachine):
         """A job that was given up runs after all, and its seed is tried again."""
         alive = {job.job_id for job in self.bench.stub.jobs() if job.alive}
         rows = self._rows()
-        quiet = [one for one in rows if one.current and one.state.terminal and one.attempt < 4 and not self._alive(one, rows, alive)]
+        quiet = [
+            one for one in rows if one.current and one.state.terminal and one.attempt < 4 and not self._alive(one, rows, alive)
+        ]
         lost = [(one, row) for one in quiet for row in rows if self._same_seed(one, row) and row.state is State.LOST]
         assume(lost)
         last, row = data.draw(st.sampled_from(lost))
