@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from api.reconciler.values import Observer, ReconcilerSettings
-from api.store import Store, StoreUnavailable, sweeps
+from api.store import Store, StoreUnavailable, attempts, sweeps
 from api.store.rows import AttemptRow, SweepRow
 from cluster.deadline import TimedJobs
 from cluster.job_client import JobsUnreachable, JobUnreadable
 from cluster.look import Sight
+from cluster.outcome import RESULT_FILE
 from recur.config import Recipe
 from recur.errors import RecurError
 from recur.recipe import recipe_from_json
@@ -23,6 +24,8 @@ from recur.seedspec import SeedSpec
 
 _log = logging.getLogger(__name__)
 _KEPT_SWEEPS = 256
+_LATE_S = 600.0
+"""So long after an end without numbers a late result is looked for."""
 
 
 @dataclass(kw_only=True)
@@ -81,6 +84,7 @@ class Desk:
     Attributes:
         out: folder of the sweeps.
         boundary: called with the name of each point at which a test may kill the process.
+        ended: attempts that ended without a result a short time ago, by job id.
     """
 
     store: Store
@@ -91,12 +95,24 @@ class Desk:
     boundary: Callable[[str], None]
     observer: Observer
     watches: dict[str, Watch] = field(default_factory=dict)
+    ended: dict[str, AttemptRow] = field(default_factory=dict)
     _sweeps: dict[str, SweepRow] = field(default_factory=dict)
     _recipes: dict[tuple[str, float | None], Recipe] = field(default_factory=dict)
 
     def watch(self, row: AttemptRow) -> Watch:
         """What is remembered of an attempt."""
         return self.watches.setdefault(row.job_id, Watch())
+
+    def tell_late_results(self) -> None:
+        """A result that appears after the end of its attempt does not count (P4); the attempt gets a warning."""
+        for name, row in list(self.ended.items()):
+            late = self.folder(row).path(RESULT_FILE).exists()
+            if late:
+                text = f"a result was written after it had ended {row.state}; it does not count"
+                with self.store.write() as c:
+                    attempts.warn(c, row, text, now=self.clock())
+            if late or self.clock() - (row.ended_at or 0.0) > _LATE_S:
+                del self.ended[name]
 
     def folder(self, row: AttemptRow) -> AttemptDir:
         """An attempt's folder."""

@@ -18,7 +18,7 @@ from api.store.rows import AttemptRow, Ending
 from cluster.job_client import JobInfo
 from cluster.launch import save_log
 from cluster.look import Look
-from cluster.outcome import cancelled, mark_cancelled
+from cluster.outcome import RESULT_FILE, cancelled, mark_cancelled
 from cluster.policy import Verdict
 from recur.errors import ArtifactError
 from recur.record.attempt import write_seed_result
@@ -106,6 +106,8 @@ class Endings:
         desk.boundary("terminal")
         if moved is not None:
             desk.watches.pop(row.job_id, None)
+            if moved.result is None and not attempt.path(RESULT_FILE).exists():
+                desk.ended[row.job_id] = moved
             _log.info("ended job=%s state=%s reason=%s", row.job_id, state, changes.get("reason"))
 
     def _again(self, c: Any, row: AttemptRow, now: float) -> None:

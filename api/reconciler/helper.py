@@ -1,7 +1,7 @@
 """Work that is too heavy for the service's process (it loads torch and scipy): a script of jobs/ as a subprocess, one at a time.
 
 The command lines are fixed; what the scripts are to do stands in a file of the sweep's folder. They are idempotent: one
-that was killed is started again.
+that was killed is started again. On Linux none outlives the thread that started it, even one ended by kill -9.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from api.store.rows import SweepRow
+from cluster.processes import end_with_parent
 
 _log = logging.getLogger(__name__)
 REQUEST_FILE, OUTCOME_FILE, REPORT_FILE = "request.json", "outcome.json", "report.json"
@@ -82,6 +83,7 @@ class SubprocessHelper:
                 stdout=f,
                 stderr=f,
                 start_new_session=True,
+                preexec_fn=end_with_parent,
             )
         return _Process(process, lambda: _last_line(log))
 

@@ -104,6 +104,8 @@ class Reconciler:
                 self._submit(done.rows, round_)
                 admitted, counts[pool] = admitted + len(done.rows), done.count
             self._reporting.attend(round_)
+            with round_.guard("late results"):
+                desk.tell_late_results()
         except StoreUnavailable as error:
             round_.errors.append(str(error))
             _log.warning("store_unavailable error=%s", error)

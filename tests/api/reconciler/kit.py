@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import functools
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -42,18 +41,6 @@ def on_gpus(count: int) -> dict[str, Any]:
     """The tiny recipe on so many GPUs."""
     batch = f"train.batch_tokens={256 * count}"
     return recipe_json(f"cluster.workers={count}", "cluster.gpus_per_worker=1", f"train.micro_batches={count}", batch)
-
-
-def volume(quick: int, long: int) -> int:
-    """How much of a test to run: ``RECUR_VOLUME=long`` asks for all of it."""
-    return long if os.environ.get("RECUR_VOLUME") == "long" else quick
-
-
-def report(name: str, numbers: dict[str, Any]) -> None:
-    """Keep measured numbers where ``RECUR_RESULTS`` says."""
-    folder = os.environ.get("RECUR_RESULTS")
-    if folder:
-        write_json_atomic(Path(folder) / f"{name}.json", numbers)
 
 
 @contextmanager

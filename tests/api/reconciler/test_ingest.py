@@ -21,7 +21,8 @@ from recur.errors import ArtifactError
 from recur.record.attempt import AttemptDir, read_seed_result
 from recur.record.result import SeedResult, State
 from tests.api import fake_attempt
-from tests.api.reconciler.kit import Bench, quick_folder, report, volume
+from tests.api.reconciler.kit import Bench, quick_folder
+from tests.api.volume import measured, volume
 
 SEALED = ("result.json", "gates.json", "record_fit.json", "record_evaluate.json", "record_verify.json", "intervals.jsonl")
 HASH = re.compile(r"[0-9a-f]{64}")
@@ -145,7 +146,7 @@ def test_flipped_bits_cut_and_empty_files_are_refused_with_their_name_and_both_h
         assert name in reason, (name, kind, reason)
         if len(set(HASH.findall(reason))) < 2:
             without_hashes.append((name, kind, reason))
-    report("damage", {"files": count, "refused": count, "without_both_hashes": len(without_hashes)})
+    measured("damage", {"files": count, "refused": count, "without_both_hashes": len(without_hashes)})
     assert not without_hashes, without_hashes[:3]
 
 
@@ -209,7 +210,7 @@ def test_a_bomb_in_any_file_runs_no_code_and_costs_little(bomb: str, tmp_path: P
             assert row.state is (State.SUCCEEDED if harmless else State.FAILED), (name, bench.loop.health.degraded)
             assert (row.result is not None) is harmless
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    report(f"bomb_{bomb.replace(' ', '_')}", {"worst_tick_cpu_s": worst_s, "rss_growth_kib": grown})
+    measured(f"bomb_{bomb.replace(' ', '_')}", {"worst_tick_cpu_s": worst_s, "rss_growth_kib": grown})
     assert not (tmp_path / "trap").exists()
     assert worst_s < 2
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 600 << 10

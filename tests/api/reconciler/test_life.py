@@ -198,7 +198,11 @@ def test_an_end_that_is_final_takes_no_late_result_in(bench: Bench) -> None:
     bench.tick()
     fake_attempt.finish(bench.attempt("swp", 1))
     bench.ticks(3)
-    assert bench.row("swp", 1).state is State.FAILED
+    row = bench.row("swp", 1)
+    assert (row.state, row.result) == (State.FAILED, None)
+    assert row.warning == "a result was written after it had ended FAILED; it does not count"
+    with bench.store.read() as c:
+        assert len([e for e in events.since(c, "swp", 0, 1000) if e.kind == "warning"]) == 1
 
 
 def test_a_lost_attempt_is_replaced_once_and_the_new_one_adopts_its_phases(bench: Bench) -> None:

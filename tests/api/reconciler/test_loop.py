@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +19,7 @@ from api.store.rows import SweepRow
 from cluster.deadline import Deadline
 from cluster.job_client import JobsUnreachable
 from recur.record.result import State
-from tests.api.reconciler.kit import Bench, quick_folder
+from tests.api.reconciler.kit import ROOT, Bench, quick_folder
 from tests.cluster.kit import wait_for
 
 
@@ -139,3 +143,31 @@ def test_a_helper_that_does_not_want_to_end_is_killed(tmp_path: Path) -> None:
     done = task.poll()
     assert done is not None
     assert done.code == -9
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_PDEATHSIG")
+def test_a_helper_does_not_outlive_a_killed_service(tmp_path: Path) -> None:
+    scripts(tmp_path, "import os, sys, time; print(os.getpid(), file=sys.stderr, flush=True); time.sleep(60)")
+    log = tmp_path / "out" / "swp" / "prepare.log"
+    code = f"""
+import os, signal, time
+from pathlib import Path
+from types import SimpleNamespace
+from api.reconciler import SubprocessHelper
+root, log = Path({str(tmp_path)!r}), Path({str(log)!r})
+SubprocessHelper(root, root / "out").prepare(SimpleNamespace(sweep="swp"))
+while not log.read_text().endswith("\\n"):
+    time.sleep(0.05)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    service = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=30, check=False
+    )
+    assert service.returncode == -signal.SIGKILL
+    pid = int(log.read_text())
+    wait_for(lambda: not _runs(pid), 5)
+
+
+def _runs(pid: int) -> bool:
+    path = Path(f"/proc/{pid}/stat")
+    return path.exists() and path.read_text().rsplit(")", 1)[1].split()[0] != "Z"

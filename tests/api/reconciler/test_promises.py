@@ -11,7 +11,8 @@ from api.store import attempts
 from api.store.rows import Pool
 from recur.errors import DataError
 from recur.record.result import State
-from tests.api.reconciler.kit import Bench, on_gpus, quick_folder, report, volume
+from tests.api.reconciler.kit import Bench, on_gpus, quick_folder
+from tests.api.volume import measured, volume
 
 
 @pytest.fixture
@@ -167,7 +168,7 @@ def test_a_reply_that_is_lost_after_the_job_was_accepted_makes_no_second_job() -
         bench.ticks(2)
         states = [state for number in range(count // 25) for state in bench.states(f"s{number}")]
         accepted = bench.stub.accepted()
-        report("reply_dropped", {"submissions": count, "jobs": len(accepted), "distinct": len(set(accepted))})
+        measured("reply_dropped", {"submissions": count, "jobs": len(accepted), "distinct": len(set(accepted))})
         assert len(accepted) == len(set(accepted)) == count
         assert states == [State.SUCCEEDED] * count
 
@@ -182,7 +183,7 @@ def test_five_minutes_of_a_fault_lead_to_no_wrong_end(fault: str) -> None:
     for number in range(runs):
         with quick_folder() as folder:
             wrong += _survives(Bench(folder, cpu_slots=3), fault, random.Random(f"{fault}-{number}"))
-    report(f"fault_{fault}", {"runs": runs, "wrong_terminal_states": wrong})
+    measured(f"fault_{fault}", {"runs": runs, "wrong_terminal_states": wrong})
     assert wrong == 0
 
 

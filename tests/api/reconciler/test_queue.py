@@ -14,8 +14,9 @@ from api.reconciler.errand import PAUSE_S
 from api.store import sweeps
 from api.store.tables import sweeps as sweeps_table
 from recur.record.result import State
-from tests.api.reconciler.kit import RECIPE, START, Bench, quick_folder, report
+from tests.api.reconciler.kit import RECIPE, START, Bench, quick_folder
 from tests.api.store.test_speed import SWEEPS, fill
+from tests.api.volume import measured
 
 
 @pytest.fixture
@@ -174,5 +175,5 @@ def test_a_round_with_thirty_thousand_waiting_seeds_admits_in_a_fifth_of_a_secon
             took.append(time.process_time() - began)
             assert tick.admitted == 4, tick
         took.sort()
-        report("admit_30k", {"queued_seeds": 3 * SWEEPS, "round_cpu_p50_s": took[10], "round_cpu_p95_s": took[18]})
+        measured("admit_30k", {"queued_seeds": 3 * SWEEPS, "round_cpu_p50_s": took[10], "round_cpu_p95_s": took[18]})
         assert took[18] < 0.2, took

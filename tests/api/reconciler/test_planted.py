@@ -1,0 +1,20 @@
+"""The state machine is worth something: it finds each planted bug within its quick volume."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.api.reconciler.planted import PLANTED
+from tests.api.reconciler.test_machine import QUICK, Life
+
+
+@pytest.mark.service
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", PLANTED)
+def test_the_state_machine_finds_a_planted_bug(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    PLANTED[name](monkeypatch)
+    found = settings(QUICK, derandomize=True, phases=(Phase.generate,), print_blob=False)
+    with pytest.raises(AssertionError, match=r"P\d+"):
+        run_state_machine_as_test(Life, settings=found)  # type: ignore[no-untyped-call]
