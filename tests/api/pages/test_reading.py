@@ -158,7 +158,7 @@ def test_a_running_sweep_shows_progress_and_follows_its_events(site: Shown) -> N
         (
             "queued",
             (
-                "Waiting: all 1 gpu slots are held",
+                "Waiting: the only gpu slot is held",
                 "No seed has begun",
                 "No seed has a score yet",
                 "Seed 42 has not written a line yet",
