@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,8 @@ from api.store import Store, attempts, events, sweeps
 from api.store.rows import AttemptRow, Ending, NewSweep, Pool
 from recur.record.result import State
 
-LONG = os.environ.get("RECUR_VOLUME") == "long"
 HOUR_S = 3600.0
 RESULT: dict[str, Any] = {"val_bpb": {"sliding": 1.25}, "total_bytes": 15_900_000, "state": "SUCCEEDED"}
-
-
-def volume(quick: int, long: int) -> int:
-    """How often: ``long`` where RECUR_VOLUME says so."""
-    return long if LONG else quick
 
 
 def new_sweep(sweep: str = "a-1", *, seeds: tuple[int, ...] = (1, 2, 3), **given: Any) -> NewSweep:

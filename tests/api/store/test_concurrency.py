@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from api.store import Store, attempts, events, idempotency, sweeps
-from api.store.rows import Ending, Pool
+from api.store.rows import AttemptRow, Ending, Pool
 from recur.record.result import State
 from tests.api.store import workers
-from tests.api.store.kit import HOUR_S, current, drive_seed, new_sweep, numbers, put, volume
+from tests.api.store.kit import HOUR_S, current, drive_seed, new_sweep, numbers, put
+from tests.api.volume import volume
 
 THREADS = 8
 
@@ -35,7 +36,7 @@ def test_of_many_changes_to_one_row_exactly_one_happens(store: Store) -> None:
     for seed in range(volume(5, 100)):
         row = drive_seed(store, "a-1", seed, State.RUNNING)
 
-        def end(i: int, row: attempts.AttemptRow = row) -> bool:
+        def end(i: int, row: AttemptRow = row) -> bool:
             with store.write() as c:
                 return attempts.move(c, row, ends[i % len(ends)], now=float(i)) is not None
 
@@ -62,6 +63,7 @@ def test_no_warning_is_lost(store: Store) -> None:
     assert warning is not None and sorted(warning.split("; ")) == sorted(f"<{i}.{n}>" for i in range(THREADS) for n in range(5))
 
 
+@pytest.mark.service
 def test_events_are_gapless_and_appear_in_the_order_of_their_numbers(store: Store) -> None:
     """A reader that asks again and again for what is new misses nothing and sees nothing twice."""
     put(store)

@@ -13,7 +13,8 @@ from api.store import Store, attempts, open_store, sweeps
 from recur.record.result import State
 from tests.api.postgres import running_postgres
 from tests.api.store import workers
-from tests.api.store.kit import integrity, numbers, put, volume
+from tests.api.store.kit import integrity, numbers, put
+from tests.api.volume import volume
 
 
 def killed(url: str, prefix: str, after_s: float) -> list[str]:
@@ -62,6 +63,7 @@ def test_a_killed_writer_loses_nothing_it_had_committed(url: str) -> None:
         assert integrity(path) == "ok"
 
 
+@pytest.mark.service
 def test_a_killed_writer_s_file_is_whole_when_it_is_opened_first_by_another(tmp_path: Path) -> None:
     """Nobody else had it open: the next to open it recovers the write-ahead log."""
     url = f"sqlite:///{tmp_path}/store.db"

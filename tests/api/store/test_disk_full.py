@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from api.store import Store, StoreUnavailable, attempts, backup, open_store, sweeps
+from api.store.listing import ListedSweep
 from tests.api.store import workers
-from tests.api.store.kit import HOUR_S, integrity, new_sweep, numbers, put, volume
+from tests.api.store.kit import HOUR_S, integrity, new_sweep, numbers, put
+from tests.api.volume import volume
 
 SMALL_KB = 1536
 
@@ -52,7 +54,7 @@ def _grows(write: object, data: bytes) -> bool:
 def check_kept(store: Store, kept: list[str]) -> None:
     """All of ``kept`` and nothing else, in full."""
     with store.read() as c:
-        lines = []
+        lines: list[ListedSweep] = []
         page = sweeps.listed(c, limit=200, after=None, state=None, sort="name")
         lines += page.lines
         while page.next is not None:
@@ -119,6 +121,7 @@ def test_a_full_disk_at_the_start_is_said_and_starting_again_works(small_disk: P
             left.unlink()
 
 
+@pytest.mark.service
 def test_a_file_size_limit_is_a_full_disk_too(tmp_path: Path) -> None:
     for turn in range(volume(1, 20)):
         path = tmp_path / f"store-{turn}.db"

@@ -72,15 +72,6 @@ def test_a_repeated_submission_finds_the_sweep_it_made(store: Store) -> None:
         idempotency.keep(c, "ann", "k", "other", "a-1", now=6.0)
 
 
-def test_old_idempotency_keys_are_forgotten(store: Store) -> None:
-    put(store)
-    with store.write() as c:
-        for i in range(3):
-            idempotency.keep(c, "ann", f"k{i}", "sha", "a-1", now=float(i))
-        assert idempotency.prune(c, older_than=2.0) == 2
-        assert [idempotency.lookup(c, "ann", f"k{i}") is not None for i in range(3)] == [False, False, True]
-
-
 def test_an_idempotency_key_points_to_a_sweep_that_exists(store: Store) -> None:
     with pytest.raises(IntegrityError), store.write() as c:
         idempotency.keep(c, "ann", "k", "sha", "nobody", now=5.0)

@@ -90,10 +90,11 @@ def test_a_result_without_a_score_is_listed_without_one(store: Store) -> None:
     assert (line.n, line.mean_val_bpb, line.max_total_bytes) == (1, None, None)
 
 
+@pytest.mark.service
 def test_the_state_filter_agrees_with_the_derived_state(store: Store) -> None:
     """300 random mixtures of states, and every pair of them."""
     chance = random.Random(7)
-    mixtures = [(a, b) for a in State for b in State]
+    mixtures: list[tuple[State, ...]] = [(a, b) for a in State for b in State]
     mixtures += [tuple(chance.choices(list(State), k=chance.randint(1, 6))) for _ in range(300)]
     with store.write() as c:
         for i, states in enumerate(mixtures):

@@ -119,6 +119,7 @@ def test_a_database_of_a_newer_version_is_refused_in_one_line(empty: str) -> Non
     store.close()
 
 
+@pytest.mark.service
 def test_services_that_start_together_on_an_empty_database_all_come_up(empty: str) -> None:
     assert workers.finish([workers.start("open_only", empty) for _ in range(3)]) == ["True\n"] * 3
     store = open_store(empty)

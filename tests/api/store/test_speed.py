@@ -7,7 +7,7 @@ program may have had the cores. Run with ``-s`` to see every number.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
 
@@ -22,11 +22,13 @@ from api.store.tables import events as events_table
 from api.store.tables import sweeps as sweeps_table
 from recur.record.result import State
 from tests.api.store.kit import HOUR_S, RESULT, new_sweep
+from tests.api.volume import measured
 
 SWEEPS = 10_000
 RECIPE = {f"section_{i}": {f"key_{j}": j * 1.5 for j in range(8)} for i in range(10)}
 TERMINAL = [s for s in State if s.terminal]
 LIST_S, SUBMIT_S, ADMIT_S = 0.150, 0.100, 0.200
+LATENCIES: dict[str, dict[str, float]] = {}
 
 pytestmark = pytest.mark.service
 
@@ -73,6 +75,15 @@ def _columns() -> dict[str, object]:
     return {**{name: getattr(new, name) for name in names}, "note": ""}
 
 
+@pytest.fixture(autouse=True)
+def latencies(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What `p95` measures in a test is kept under the test's name."""
+    LATENCIES.clear()
+    yield
+    name = request.node.name.translate(str.maketrans("[]", "--")).strip("-")
+    measured(f"store-{name}", dict(LATENCIES))
+
+
 def p95(label: str, work: Callable[[int], object], *, below_s: float, times: int = 40) -> None:
     """95 % of the calls take less than ``below_s``."""
     numbers = count()
@@ -80,6 +91,7 @@ def p95(label: str, work: Callable[[int], object], *, below_s: float, times: int
         took = sorted(_timed(work, next(numbers)) for _ in range(times))
         late = took[int(times * 0.95)]
         print(f"{label:36s} p50 {took[times // 2] * 1e3:7.1f} ms  p95 {late * 1e3:7.1f} ms  goal {below_s * 1e3:.0f} ms")
+        LATENCIES[label] = {"p50_s": took[times // 2], "p95_s": late, "goal_s": below_s}
         if late < below_s:
             return
     pytest.fail(f"{label}: 95 % within {late:.3f} s, not {below_s} s")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy.exc import IntegrityError
 
@@ -69,7 +71,7 @@ def test_a_sweep_whose_data_failed_is_prepared_again_after_a_retry(store: Store)
 def test_preparing_is_noted_once_and_not_for_a_cancelled_sweep(store: Store) -> None:
     put(store, ready=False)
     put(store, "b-1", ready=False)
-    facts = {"fingerprint": "f1", "dataset_root": "/data/d", "note": "one GPU", "recipe": {"a": 1}, "now": 1001.0}
+    facts: dict[str, Any] = {"fingerprint": "f1", "dataset_root": "/data/d", "note": "one GPU", "recipe": {"a": 1}, "now": 1001.0}
     with store.write() as c:
         row = sweeps.prepared(c, "a-1", **facts)
         assert row is not None
