@@ -6,14 +6,13 @@ every other head of the user demand it (RAY.md 11).
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cluster.lock import sole
 from recur.errors import StorageError
-from recur.record.atomic import storage_error
 
 FOLDER = ".up"
 LOCK_FILE = "lock"
@@ -39,21 +38,9 @@ def sole_up(out: Path) -> Iterator[None]:
     Raises:
         StorageError: another `recur up` holds it, or it cannot be made.
     """
-    folder = out / FOLDER
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        handle = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise storage_error(folder, error) from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StorageError(f"--out {out}", "is used by another `recur up`", "stop it, or give another --out") from error
+    taken = StorageError(f"--out {out}", "is used by another `recur up`", "stop it, or give another --out")
+    with sole(out / FOLDER / LOCK_FILE, taken, private=True):
         yield
-    finally:
-        os.close(handle)
 
 
 @contextmanager

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,10 +9,10 @@ from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 
+from cluster.lock import sole
 from recur.config import Recipe
 from recur.errors import StorageError
 from recur.model.build import template_shapes
-from recur.record.atomic import storage_error
 
 LOCK_FILE = "driver.lock"
 NODE_ANSWER_S = 60.0
@@ -121,16 +119,5 @@ def sole_driver(root: Path) -> Iterator[None]:
     Raises:
         StorageError: another process drives this sweep.
     """
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        handle = os.open(root / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise storage_error(root, error) from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StorageError(f"sweep {root}", "is driven by another process", "wait for it, or stop it first") from error
+    with sole(root / LOCK_FILE, StorageError(f"sweep {root}", "is driven by another process", "wait for it, or stop it first")):
         yield
-    finally:
-        os.close(handle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import socket
@@ -97,15 +98,13 @@ class Line:
 def _copy(source: socket.socket, target: socket.socket, limit: int | None = None) -> None:
     """Carry bytes until one side ends, or until the first byte past ``limit``; then both are closed."""
     passed = 0
-    try:
+    with contextlib.suppress(OSError):  # a side that is gone ends the copying, as its end of data does
         while data := source.recv(65536):
             if limit is not None and passed + len(data) > limit:
                 target.sendall(data[: limit - passed])
                 break
             target.sendall(data)
             passed += len(data)
-    except OSError:
-        pass
     for side in (source, target):
         try:
             side.shutdown(socket.SHUT_RDWR)

@@ -47,6 +47,7 @@ def test_the_description_is_served_as_openapi_3_1(shared: Running) -> None:
 
 @pytest.mark.parametrize("model", BODIES, ids=lambda model: model.__name__)
 def test_examples_are_valid(model: type[models.Model]) -> None:
+    assert shown(model)
     for example in shown(model):
         model.model_validate_json(json.dumps(example))
 
