@@ -64,8 +64,8 @@ class Life(RuleBasedStateMachine):
                 break
         self._promises()
         stuck = [row for row in self._rows() if not row.state.terminal]
-        assert not stuck, [(row.job_id, row.state, row.reason) for row in stuck]
-        assert all(row.reason for row in self._rows() if row.state is not State.SUCCEEDED)
+        assert not stuck, f"P5: never ended: {[(row.job_id, row.state, row.reason) for row in stuck]}"
+        assert all(row.reason for row in self._rows() if row.state is not State.SUCCEEDED), "P5: an end without a reason"
         COUNTS["attempts"] += len(self._rows())
         self.bench.store.close()
         self.held.__exit__(None, None, None)
