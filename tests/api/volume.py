@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from recur.record.atomic import write_json_atomic
 
+T = TypeVar("T")
 
-def volume(quick: int, long: int) -> int:
-    """How often a test repeats itself: ``RECUR_VOLUME=long`` asks for the full volume."""
+
+def volume(quick: T, long: T) -> T:
+    """How often a test repeats itself, or over what: ``RECUR_VOLUME=long`` asks for the full volume."""
     return long if os.environ.get("RECUR_VOLUME") == "long" else quick
 
 

@@ -38,6 +38,8 @@ BOUNDARIES = (
     "cancel_intent",
     "stop",
 )
+ROUND_FILE = "round"
+"""When a round last ended in which the job system answered."""
 
 
 class Killer:
@@ -69,6 +71,7 @@ class Server:
 
     def __init__(self, folder: Path, dashboard: str | None) -> None:
         self.inbox, self.kill = folder / "inbox", Killer(folder / "kill")
+        self.round, self.told = folder / ROUND_FILE, 0.0
         self.store: Store = open_store(f"sqlite:///{folder / DATABASE}")
         out = folder / "out"
         jobs = SentRayJobs(dashboard, self.kill) if dashboard else StubJobs(folder / "ray", boundary=self.kill)
@@ -92,10 +95,17 @@ class Server:
         while not stop.is_set():
             for path in sorted(self.inbox.glob("*.*")):
                 self._do(path)
+            self._tell_round()
             stop.wait(0.05)
         self.loop.nudge()
         thread.join()
         self.store.close()
+
+    def _tell_round(self) -> None:
+        health = self.loop.health
+        if health.at is not None and health.degraded is None and health.at != self.told:
+            self.told = health.at
+            self.round.write_text(str(health.at))
 
     def _do(self, path: Path) -> None:
         words = path.name.split(".")
