@@ -15,6 +15,8 @@ from recur.record.result import SeedResult
 
 RESULT_FILE = "result.json"
 ERROR_FILE = "error.json"
+REQUEST_FILE = "request.json"
+"""In a sweep's folder: what a service wants prepared. The sweep is that service's."""
 CANCEL_FILE = "cancelled"
 """Written by the driver before it stops a job: a job that starts late reads it and ends at once."""
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from cluster.foresight import foresee
 from cluster.job_client import job_id
+from cluster.outcome import REQUEST_FILE
 from cluster.preparing import check_dataset, make_dataset, write_sweep_spec
 from cluster.resources import Choice, alive_nodes, choose_profile, placement_note, seed_slots, with_world
 from cluster.seats import SweepPlan
@@ -218,6 +219,10 @@ def _read_stored(out: Path, order: Order) -> dict[str, Any]:
     known = ", ".join(sorted(p.parent.name for p in out.glob(f"*/{SWEEP_SPEC_FILE}"))[-5:]) or "none"
     if not path.exists():
         raise InputError(f"--resume {order.resume}", f"is not a sweep in {out}", f"newest there: {known}")
+    theirs = path.with_name(REQUEST_FILE)
+    if theirs.exists():
+        remedy = f"recur sweep retry {order.resume}; or, if that service is gone for good, remove {theirs}"
+        raise InputError(f"--resume {order.resume}", "belongs to a sweep service, which runs its seeds itself", remedy)
     found = read_json(path)
     wanted = {"seeds", "fingerprint", "dataset_root", "recipe"}
     if not isinstance(found, dict) or not wanted <= set(found):

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Protocol
 
 from api.store.rows import SweepRow
+from cluster.outcome import REQUEST_FILE
 from cluster.processes import end_with_parent
 
 _log = logging.getLogger(__name__)
-REQUEST_FILE, OUTCOME_FILE, REPORT_FILE = "request.json", "outcome.json", "report.json"
+OUTCOME_FILE, REPORT_FILE = "outcome.json", "report.json"
 _LARGEST_TAIL_BYTES = 1 << 16
 _STOP_S = 1.0
 

@@ -9,11 +9,12 @@ from typing import Any
 
 from api.reconciler.desk import Desk, Round
 from api.reconciler.errand import Errand, Tries
-from api.reconciler.helper import REQUEST_FILE, Done, Helper
+from api.reconciler.helper import Done, Helper
 from api.reconciler.slots import Slots
 from api.store import attempts, sweeps
 from api.store.rows import Pool, SweepRow
 from cluster.look import check_plain
+from cluster.outcome import REQUEST_FILE
 from recur.errors import ArtifactError
 from recur.record.atomic import read_json, write_json_atomic
 from recur.record.result import State

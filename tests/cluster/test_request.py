@@ -16,6 +16,7 @@ from cluster.session import Session
 from cluster.storage import check_shared
 from recur.data.dataset import Dataset
 from recur.errors import DataError, InputError, PlacementError, RecipeError, StorageError
+from recur.record.atomic import write_json_atomic
 from tests.cluster.kit import WORKERS
 from tests.recipes import TINY, tiny_recipe
 
@@ -87,6 +88,13 @@ def test_an_existing_sweep_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "out" / "mine" / "sweep_spec.json").write_text("{}")
     with pytest.raises(StorageError, match="add --resume mine"):
         check_order(order(tmp_path, sweep="mine"))
+
+
+def test_a_sweep_of_the_service_is_not_driven_beside_it(tmp_path: Path) -> None:
+    for name in ("sweep_spec.json", "request.json"):
+        write_json_atomic(tmp_path / "out" / "mine" / name, {})
+    with pytest.raises(InputError, match="recur sweep retry mine"):
+        check_order(order(tmp_path, resume="mine"))
 
 
 def test_a_dataset_of_another_vocabulary_names_both(tiny_dataset: Dataset) -> None:

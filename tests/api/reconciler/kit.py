@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from api.reconciler import Done, Reconciler, ReconcilerSettings, Tick
-from api.reconciler.helper import OUTCOME_FILE, REPORT_FILE, REQUEST_FILE
+from api.reconciler.helper import OUTCOME_FILE, REPORT_FILE
 from api.store import Store, attempts, open_store, sweeps
 from api.store.rows import AttemptRow, NewSweep, Pool, SweepRow
+from cluster.outcome import REQUEST_FILE
 from recur.recipe import recipe_to_json
 from recur.record.atomic import read_json, write_json_atomic
 from recur.record.attempt import AttemptDir
