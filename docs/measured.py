@@ -22,7 +22,7 @@ def main() -> None:
     """Fill every marked block of the page whose results exist."""
     PLOTS.mkdir(exist_ok=True)
     text = PAGE.read_text(encoding="utf-8")
-    for name, make in (("fit", fit_tables), ("rules", rules_table), ("full_size", full_size_table)):
+    for name, make in (("fit", fit_tables), ("coding", coding_table), ("rules", rules_table), ("full_size", full_size_table)):
         path = RESULTS / f"{name}.json"
         block = make(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else "unmeasured"
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
@@ -31,27 +31,39 @@ def main() -> None:
 
 
 def fit_tables(found: dict[str, Any]) -> str:
-    """KL of both sides and their ratios, the coders, the caps; and the plot of KL over bytes."""
+    """KL of both sides and their ratios per width, the coders, the caps; and the plot of KL over bytes."""
     runs = found["runs"]
     _plot_fit(runs[0])
     lines = [
         _machine(found, runs),
         "",
-        "| case | faithful KL | ours KL | ours / faithful | bar | goal |",
-        "|---|---|---|---|---|---|",
+        "| width | case | faithful KL | ours KL | ours / faithful | bar | goal |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for i, first in enumerate(runs[0]["ratios"]):
-        rows = [r for r in runs[0]["rows"] if r["name"] == first["case"]]
-        theirs, ours = (next(r for r in rows if r["side"] == side) for side in ("faithful", "ours"))
-        ratio = _spread([run["ratios"][i]["ratio"] for run in runs], first["se"])
-        kl = f"{theirs['kl']:.5f} ± {theirs['kl_se']:.5f} | {ours['kl']:.5f} ± {ours['kl_se']:.5f}"
-        lines.append(f"| {first['case']} | {kl} | {ratio} | {first['bar']} | {first['goal']} |")
-    lines += ["", "| codes | brotli 11, bytes | ours, bytes | ratio | bar |", "|---|---|---|---|---|"]
-    for c in runs[0]["coding"]:
-        lines.append(f"| {c['codes']} | {c['brotli_bytes']:,} | {c['our_bytes']:,} | {c['ratio']:.4f} | {c['bar']} |")
-    slack, most = (max(c[k] for run in runs for c in run["caps"]) for k in ("slack_frac", "compressions"))
+    for width in dict.fromkeys(run["width"] for run in runs):
+        some = [run for run in runs if run["width"] == width]
+        for i, first in enumerate(some[0]["ratios"]):
+            theirs, ours = (_kl_of(some, first["case"], side) for side in ("faithful", "ours"))
+            ratio = _spread([run["ratios"][i]["ratio"] for run in some], first["se"], 3)
+            lines.append(f"| {width} | {first['case']} | {theirs} | {ours} | {ratio} | {first['bar']} | {first['goal']} |")
+    lines += ["", "| codes | brotli 11, bytes | ours, bytes | ours / brotli, all checkpoints | bar |", "|---|---|---|---|---|"]
+    for i, c in enumerate(runs[0]["coding"]):
+        ratios = [run["coding"][i]["ratio"] for run in runs]
+        reach = f"{min(ratios):.4f} to {max(ratios):.4f}"
+        lines.append(f"| {c['codes']} | {c['brotli_bytes']:,} | {c['our_bytes']:,} | {reach} | {c['bar']} |")
+    caps = [cap for run in runs for cap in run["caps"]]
+    slack, most = (max(cap[k] for cap in caps) for k in ("slack_frac", "compressions"))
     lines += ["", "![KL over bytes](quantization/kl_over_bytes.png)"]
-    lines += ["", f"Ten random caps of each checkpoint: largest slack {slack:.4%} of the cap, at most {most} real compressions."]
+    lines += ["", f"{len(caps)} random caps: largest slack {slack:.4%} of the cap, at most {most} real compressions."]
+    return "\n".join(lines)
+
+
+def coding_table(found: dict[str, Any]) -> str:
+    """Bytes of the coders on synthetic codes, and the speed of ours."""
+    lines = ["| codes | brotli 11, bytes | ours, bytes | ours / brotli | decoded, M symbols/s |", "|---|---|---|---|---|"]
+    for row in found["rows"]:
+        size = f"{row['brotli_bytes']:,} | {row['ours_bytes']:,} | {row['ratio']:.4f}"
+        lines.append(f"| {row['codes']}, {row['tensors']} | {size} | {row['decode_msymbols_per_s']:.1f} |")
     return "\n".join(lines)
 
 
@@ -78,10 +90,15 @@ def _kl(row: dict[str, Any]) -> str:
     return f"{row['kl']:.5f} ± {row['kl_se']:.5f}"
 
 
-def _spread(values: list[float], se: float) -> str:
-    if len(values) == 1:
-        return f"{values[0]:.3f} ± {se:.3f}"
-    return f"{mean(values):.3f} ± {stdev(values):.3f} over {len(values)} checkpoints"
+def _kl_of(runs: list[dict[str, Any]], case: str, side: str) -> str:
+    rows = [next(r for r in run["rows"] if r["name"] == case and r["side"] == side) for run in runs]
+    return _spread([row["kl"] for row in rows], rows[0]["kl_se"], 5)
+
+
+def _spread(values: list[float], se: float, digits: int) -> str:
+    """Mean and sample sd; of one value, its standard error."""
+    spread = stdev(values) if len(values) > 1 else se
+    return f"{mean(values):.{digits}f} ± {spread:.{digits}f}"
 
 
 def _where(found: dict[str, Any]) -> str:
@@ -90,9 +107,12 @@ def _where(found: dict[str, Any]) -> str:
 
 
 def _machine(found: dict[str, Any], runs: list[dict[str, Any]]) -> str:
-    models = "; ".join(f"width {r['width']} seed {r['seed']}" for r in runs)
-    size = f", {runs[0]['parameters']:,} parameters at width {runs[0]['width']}" if "parameters" in runs[0] else ""
-    return f"On {_where(found)}; {models}{size}."
+    models = []
+    for width in dict.fromkeys(run["width"] for run in runs):
+        some = [run for run in runs if run["width"] == width]
+        size = f" ({some[0]['parameters']:,} parameters)" if "parameters" in some[0] else ""
+        models.append(f"width {width}{size}, seeds {', '.join(str(run['seed']) for run in some)}")
+    return f"On {_where(found)}; {'; '.join(models)}."
 
 
 def _plot_fit(run: dict[str, Any]) -> None:
