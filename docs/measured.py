@@ -111,7 +111,8 @@ def _machine(found: dict[str, Any], runs: list[dict[str, Any]]) -> str:
     for width in dict.fromkeys(run["width"] for run in runs):
         some = [run for run in runs if run["width"] == width]
         size = f" ({some[0]['parameters']:,} parameters)" if "parameters" in some[0] else ""
-        models.append(f"width {width}{size}, seeds {', '.join(str(run['seed']) for run in some)}")
+        word = "seed" if len(some) == 1 else "seeds"
+        models.append(f"width {width}{size}, {word} {', '.join(str(run['seed']) for run in some)}")
     return f"On {_where(found)}; {'; '.join(models)}."
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from api.store import attempts, open_store
+from api.store import Store, attempts, open_store
 from api.store.rows import AttemptRow
 from recur.record.result import State
 from tests.api.reconciler.kit import DATABASE, ROOT, Bench, quick_folder
@@ -23,6 +23,12 @@ from tests.api.stub_jobs import StubJobs
 from tests.api.volume import measured, volume
 
 JOBS = {"swp-s1-a1", "swp-s2-a1", "del-s3-a1"}
+
+
+def rows_of(store: Store) -> dict[str, AttemptRow]:
+    """The attempts of the two sweeps that are asked for, by the ids of their jobs."""
+    with store.read() as c:
+        return {row.job_id: row for sweep in ("swp", "del") for row in attempts.history(c, sweep)}
 
 
 class World:
@@ -39,8 +45,7 @@ class World:
         (self.folder / "inbox" / name).touch()
 
     def look(self) -> dict[str, AttemptRow]:
-        with self.store.read() as c:
-            return {row.job_id: row for sweep in ("swp", "del") for row in attempts.history(c, sweep)}
+        return rows_of(self.store)
 
     def play(self, stop: threading.Event) -> None:
         """Jobs start when they are pending and end when the service has seen them run; one never ends by itself."""

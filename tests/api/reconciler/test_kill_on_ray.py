@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from api.store import attempts, open_store
-from api.store.rows import AttemptRow
+from api.store import open_store
 from recur.record.result import State
 from tests.api.reconciler.kit import DATABASE, Bench, recipe_json
 from tests.api.reconciler.server import BOUNDARIES, ROUND_FILE
-from tests.api.reconciler.test_kill import server, wait
+from tests.api.reconciler.test_kill import rows_of, server, wait
+from tests.api.reconciler.test_on_ray import ENDLESS, UP_S
 from tests.api.volume import measured, volume
 from tests.cluster.kit import Head, ray_head, short_folder
 
@@ -23,7 +23,6 @@ pytestmark = [pytest.mark.ray, pytest.mark.service, pytest.mark.timeout(3600)]
 KILLED = volume(("post_sent",), BOUNDARIES)
 LIVES = volume(1, 3)
 ENDED = {"swp-s1-a1": State.SUCCEEDED, "del-s3-a1": State.CANCELLED}
-UP_S = 240
 
 
 class World:
@@ -34,15 +33,11 @@ class World:
         self.folder, self.store = folder, open_store(f"sqlite:///{folder / DATABASE}")
         (folder / "inbox").mkdir()
         self._ask("submit.swp.1", json.dumps(recipe_json()))
-        self._ask("submit.del.3", json.dumps(recipe_json("train.steps=1000000", "train.val_every=0", "train.log_every=1")))
-
-    def rows(self) -> dict[str, AttemptRow]:
-        with self.store.read() as c:
-            return {row.job_id: row for sweep in ("swp", "del") for row in attempts.history(c, sweep)}
+        self._ask("submit.del.3", json.dumps(recipe_json(*ENDLESS)))
 
     def over(self) -> bool:
         """Whether everything has ended; asks for the cancel as soon as it is seen to train."""
-        rows = self.rows()
+        rows = rows_of(self.store)
         endless = rows.get("del-s3-a1")
         if endless is not None and endless.progress.get("step") and not (self.folder / "asked").exists():
             (self.folder / "asked").touch()
@@ -71,9 +66,9 @@ def killed_at(boundary: str, folder: Path, head: Head) -> tuple[float, float]:
     with server(folder, head.dashboard) as second:
         assert wait(lambda: world.a_round_since(at), 60), (folder / "server.log").read_text()[-3000:]
         recovered_s = time.monotonic() - began
-        assert wait(lambda: world.over() or second.poll() is not None, UP_S), (boundary, world.rows())
+        assert wait(lambda: world.over() or second.poll() is not None, UP_S), (boundary, rows_of(world.store))
         assert second.poll() is None, (folder / "server.log").read_text()[-3000:]
-    ends = {name: row.state for name, row in world.rows().items()}
+    ends = {name: row.state for name, row in rows_of(world.store).items()}
     world.store.close()
     assert ends == ENDED
     return recovered_s, time.monotonic() - began
