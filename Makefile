@@ -2,8 +2,9 @@
 #   make record                    the main job: three seeds, table, plots; without GPUs on embedded text, with the faithful
 #                                  profile of that size beside ours
 #   make serve                     the sweep service: a Ray head on this machine, API, page, a first key (recur up)
-#   make test                      tests of everything: those that start a Ray (test-ray) beside all others (test-rest)
-#   make test-service              the service's fault, load and browser suite at its quick volume
+#   make test                      tests of everything, three lanes side by side: those that start a Ray (test-ray), the
+#                                  service's faults, loads and browser without Ray (test-rows), all others (test-rest)
+#   make test-service              the service's whole suite at its quick volume, on real Ray heads too
 #   make test-service-long         the same at full volume; goes on where it was interrupted (hours)
 #   make service-packages          PostgreSQL and Chromium from Debian, which test-service drives (needs root)
 #   make test-probes               planted violations and honest evaluations, 100 seeds each (long)
@@ -19,7 +20,7 @@ ARGS ?=
 REF ?= tests/golden
 SEEDS ?= 100
 
-.PHONY: setup record serve test test-ray test-rest test-service test-service-long service-packages test-probes test-record-folder check format conformance clean
+.PHONY: setup record serve test test-ray test-rest test-rows test-service test-service-long service-packages test-probes test-record-folder check format conformance clean
 
 setup: $(VENV)/.ready
 
@@ -37,7 +38,7 @@ serve: setup
 	$(PY) -m jobs.cli up $(ARGS)
 
 test: setup service-packages
-	$(MAKE) --no-print-directory -j2 --output-sync=target test-ray test-rest
+	$(MAKE) --no-print-directory -j3 --output-sync=target test-ray test-rest test-rows
 
 test-ray: setup
 	$(PYTEST) -m "ray and not service" $(ARGS)
@@ -45,8 +46,11 @@ test-ray: setup
 test-rest: setup
 	$(PYTEST) -m "not ray and not service" $(ARGS)
 
+test-rows: setup service-packages
+	RECUR_REQUIRE_POSTGRES=1 $(PYTEST) -m "service and not ray" tests/api $(ARGS)
+
 test-service: setup service-packages
-	RECUR_REQUIRE_POSTGRES=1 $(PYTEST) -m service tests/api $(ARGS)
+	RECUR_REQUIRE_POSTGRES=1 $(PYTEST) -m service -n 2 --dist loadfile tests/api $(ARGS)
 
 test-service-long: setup service-packages
 	RECUR_VOLUME=long $(PY) -m tests.api.long $(ARGS)

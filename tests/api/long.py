@@ -1,9 +1,10 @@
-"""The service's suite at full volume, one test after the other: `make test-service-long`. Goes on where it was interrupted.
+"""The service's suite at full volume, each test in a process of its own: `make test-service-long`.
 
-    python -m tests.api.long [--results FOLDER] [--only TEXT] [--again]
+    python -m tests.api.long [--results FOLDER] [--only TEXT] [--again] [--jobs N]
 
-Each test's outcome and numbers are kept in the results folder as soon as it has ended; a test that has passed with the
-same source is not run again. Then docs/reliability.md gets its tables from what is there.
+Each test's outcome and numbers are kept in the results folder as soon as it has ended; a run that was interrupted goes on
+there, for a test that has passed with the same source is not run again. Then docs/reliability.md gets its tables from what
+is there.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -94,18 +96,24 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--only", default="", help="tests whose id has this text")
     parser.add_argument("--again", action="store_true", help="also those that have passed")
+    parser.add_argument("--jobs", type=int, default=1, help="tests at once; with more than one their times say little")
     args = parser.parse_args()
     outcomes, here = kept(args.results), source()
     chosen = [test for test in tests() if args.only in test]
-    for test in chosen:
-        before = outcomes.get(test)
-        if before and before["passed"] and before["source"] == here and not args.again:
-            continue
-        outcomes[test] = run(test, args.results)
-        write_json_atomic(args.results / "outcomes.json", outcomes)
-        print(f"{'passed' if outcomes[test]['passed'] else 'FAILED'} {outcomes[test]['seconds']:8.1f} s  {test}", flush=True)
+    due = [test for test in chosen if args.again or not _passed(outcomes.get(test), here)]
+    with ThreadPoolExecutor(args.jobs) as pool:
+        running = {pool.submit(run, test, args.results): test for test in due}
+        for done in as_completed(running):
+            test = running[done]
+            outcomes[test] = done.result()
+            write_json_atomic(args.results / "outcomes.json", outcomes)
+            print(f"{'passed' if outcomes[test]['passed'] else 'FAILED'} {outcomes[test]['seconds']:8.1f} s  {test}", flush=True)
     write_page(outcomes, args.results)
     return 0 if all(outcomes[test]["passed"] for test in chosen) else 1
+
+
+def _passed(before: dict[str, Any] | None, source: str) -> bool:
+    return before is not None and before["passed"] and before["source"] == source
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -178,12 +179,21 @@ def test_ctrl_c_while_watching_is_exit_code_130_and_leaves_the_sweep(service: Se
     sweep = submitted(env, "--seeds", "1")
     line = [sys.executable, "-m", "jobs.cli", "sweep", "watch", sweep]
     with subprocess.Popen(
-        line, env=environment(env), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        line,
+        env=environment(env),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # the tests themselves may run in the background
     ) as watching:
-        assert watching.stdout is not None
-        assert watching.stdout.readline()
-        watching.send_signal(2)
-        assert watching.wait(10) in (130, 1)
+        try:
+            assert watching.stdout is not None
+            assert watching.stdout.readline()
+            watching.send_signal(signal.SIGINT)
+            assert watching.wait(10) in (130, 1)
+        finally:
+            watching.kill()
     assert json.loads(recur("sweep", "show", sweep, "--json", env=env).stdout)["state"] == "QUEUED"
 
 
