@@ -41,9 +41,11 @@ def source() -> str:
 
 def tests() -> list[str]:
     """Every test of the suite, by its id."""
-    command = [sys.executable, "-m", "pytest", "-m", "service", "--collect-only", "-qq", "tests/api"]
+    command = [sys.executable, "-m", "pytest", "-o", "addopts=", "-m", "service", "--collect-only", "-q", "tests/api"]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return [line for line in told.splitlines() if "::" in line]
+    found = [line for line in told.splitlines() if "::" in line]
+    assert found, told
+    return found
 
 
 def kept(results: Path) -> dict[str, Any]:
