@@ -136,7 +136,7 @@ def test_a_service_that_dies_is_started_again(running: Up) -> None:
     wait_for(lambda: answers(f"{running.places['page']}/healthz"), 30)
 
 
-def test_ctrl_c_with_a_running_job_ends_all_in_ten_seconds_and_leaves_nothing(running: Up, folder: Path) -> None:
+def test_ctrl_c_with_a_running_job_ends_all_in_ten_seconds_and_the_next_up_takes_its_sweep_up_again(running: Up) -> None:
     overrides = {**OVERRIDES, "train.steps": 1_000_000, "train.val_every": 0}
     with Client(running.places["page"], running.places["key"]) as client:
         sweep = client.submit(SweepSubmission(profile="smoke", seeds=[5], overrides=overrides)).sweep.id
@@ -149,16 +149,12 @@ def test_ctrl_c_with_a_running_job_ends_all_in_ten_seconds_and_leaves_nothing(ru
     assert named(str(temp)) == []
     assert not temp.exists()
     assert sorted(path.name for path in (running.out / ".up").iterdir()) == ["lock"]
-
-
-def test_the_next_up_takes_the_sweep_up_again_and_makes_no_second_key(running: Up, folder: Path) -> None:
     with up(running.out, RECUR_API_TICK_S="0.5") as again:
         assert again.places["key"] is None
         with Client(again.places["page"]) as client:
-            line = next(line for line in client.sweeps().sweeps if line.seeds == 1)
-            wait_for(lambda: client.sweep(line.id).seeds[0].attempt == 2, 90)
-            assert client.cancel(line.id).state in ("CANCELLING", "CANCELLED")
-            assert watch(client, line.id).state == "CANCELLED"
+            wait_for(lambda: client.sweep(sweep).seeds[0].attempt == 2, 90)
+            assert client.cancel(sweep).state in ("CANCELLING", "CANCELLED")
+            assert watch(client, sweep).state == "CANCELLED"
         assert again.end(signal.SIGTERM) < END_S
 
 

@@ -163,6 +163,11 @@ def store_of(folder: Path) -> Any:
         store.close()
 
 
+PAUSE_S = volume(0.05, 0.25)
+"""Between two events. Every client reads all of them and begins anew every nine, so 200 clients at 20 events a second would
+be a test of this machine's cores."""
+
+
 @pytest.mark.service
 def test_clients_that_drop_and_return_see_every_event_once(tmp_path: Path) -> None:
     clients, seconds = volume(50, 200), volume(20, 600)
@@ -194,7 +199,7 @@ async def _drops(service: Served, store: Store, ids: list[str], clients: int, se
         while time.monotonic() < until:
             await asyncio.to_thread(_write, store, ids[count % len(ids)], count)
             count += 1
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(PAUSE_S)
         for sweep in ids:
             await asyncio.to_thread(_cancel, store, sweep)
         done.set()
