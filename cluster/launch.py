@@ -31,7 +31,10 @@ def place_attempt(spec: SeedSpec, adopt_from: int | None) -> AttemptDir:
     if adopt_from is not None:
         for name in _STAMPED:
             attempt.path(name).unlink(missing_ok=True)
-        taken = attempt.adopt(AttemptDir(spec.sweep_root, spec.seed, adopt_from), PHASES)
+        earlier = AttemptDir(spec.sweep_root, spec.seed, adopt_from)
+        taken = attempt.adopt(earlier, PHASES)
+        if spec.recipe.mode == "research" and not taken.phases:
+            attempt.take_story(earlier)
         attempt.append_event("adopted", {"attempt": adopt_from, "phases": ",".join(taken.phases)})
     save_spec(attempt.path(SPEC_FILE), spec)
     return attempt

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cluster.failure import Cause
 from cluster.job_client import JobInfo
 from cluster.outcome import ERROR_FILE, RESULT_FILE, SignOfLife, read_failure, read_life, read_result
 from cluster.policy import Seen
@@ -72,10 +73,13 @@ def look(attempt: AttemptDir, job: JobInfo | None, sight: Sight, now: float) -> 
         result=result.state if result else None,
         result_for_s=_for_s(sight.result_since, now),
         error=failure.message if failure else None,
+        cause=failure.kind if failure else None,
         heartbeat_age_s=life.age_s if life else None,
         process_gone=life.process_gone if life else False,
     )
-    return Look(seen=seen, result=result, bad_input=failure is not None and failure.kind == "input", life=life)
+    return Look(
+        seen=seen, result=result, bad_input=failure is not None and failure.kind in (Cause.INPUT, Cause.PLACEMENT), life=life
+    )
 
 
 def life_of(attempt: AttemptDir, now: float) -> SignOfLife | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
-from pathlib import Path
 
-from recur.errors import ArtifactError, InputError
+from cluster.failure import Cause
+from recur.errors import ArtifactError, InputError, PlacementError, WorkerLost
 from recur.record.atomic import read_json, write_json_atomic
 from recur.record.attempt import AttemptDir
 from recur.record.codec import from_json
@@ -26,9 +26,9 @@ _LARGEST_PID, _LATEST = 2**31 - 1, 1e12
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Why an attempt ended: ``input`` is the user's to mend, ``run`` is everything else."""
+    """Why an attempt ended, in its own words."""
 
-    kind: str
+    kind: Cause
     message: str
 
 
@@ -43,17 +43,32 @@ class SignOfLife:
 
 def write_failure(attempt: AttemptDir, error: BaseException) -> None:
     """Leave the one line that the driver reports for this attempt."""
-    kind = "input" if isinstance(error, InputError) else "run"
     lines = str(error).strip().splitlines()
     text = lines[0] if lines else ""
     named = text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
-    write_json_atomic(attempt.path(ERROR_FILE), {"kind": kind, "message": named[:500]})
+    write_json_atomic(attempt.path(ERROR_FILE), {"kind": cause_of(error).value, "message": named[:500]})
+
+
+def cause_of(error: BaseException) -> Cause:
+    """Which kind of failure an exception is."""
+    if isinstance(error, PlacementError):
+        return Cause.PLACEMENT
+    if isinstance(error, InputError):
+        return Cause.INPUT
+    if isinstance(error, WorkerLost):
+        return Cause.NODE if error.node_gone else Cause.WORKER
+    return Cause.PROGRAM
 
 
 def read_failure(attempt: AttemptDir) -> Failure | None:
     """What `write_failure` wrote; None when the attempt left no error."""
     path = attempt.path(ERROR_FILE)
-    return from_json(Failure, _plain(path), where=str(path)) if path.exists() else None
+    if not path.exists():
+        return None
+    document = read_json(path)
+    if isinstance(document, dict) and document.get("kind") == "run":  # written before there were causes
+        document = {**document, "kind": Cause.PROGRAM.value}
+    return from_json(Failure, document, where=str(path))
 
 
 def read_result(attempt: AttemptDir) -> SeedResult | None:
@@ -94,14 +109,6 @@ def cancelled(attempt: AttemptDir) -> bool:
 def mark_cancelled(attempt: AttemptDir) -> None:
     """Tell a job that may start late to end at once."""
     write_json_atomic(attempt.path(CANCEL_FILE), {"cancelled": True})
-
-
-def _plain(path: Path) -> object:
-    """A failure's document; its kind is checked here because the codec knows no literals."""
-    document = read_json(path)
-    if isinstance(document, dict) and document.get("kind") not in ("input", "run"):
-        raise ArtifactError(str(path), "is not an error file", "run the seed again")
-    return document
 
 
 def _alive(pid: int) -> bool:

@@ -7,10 +7,16 @@ SUCCEEDED (P9).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 
+from cluster.failure import Budget, Cause
 from cluster.job_client import JobInfo, JobState
 from recur.record.result import State
+
+_EXIT_CODE = re.compile(r"exit code (-?\d+)")
+_SIGNALLED = 128
+"""A shell's exit codes from here on stand for signals."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +29,7 @@ class Limits:
         stale_s: age at which a heartbeat no longer counts as a sign of life.
         exit_grace_s: how long a job may go on after its result is written before it is stopped.
         refused_s: how long a refused submission is repeated.
-        lost_retries: new attempts that a LOST seed gets.
+        retries: new attempts that a seed gets without being asked.
     """
 
     unknown_s: float = 30.0
@@ -31,7 +37,7 @@ class Limits:
     stale_s: float = 60.0
     exit_grace_s: float = 30.0
     refused_s: float = 60.0
-    lost_retries: int = 1
+    retries: Budget = field(default_factory=Budget)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +51,7 @@ class Seen:
         result: state named by the attempt's own valid result file; None without one.
         result_for_s: how long that file has been there.
         error: one line from the attempt's error file.
+        cause: what kind of failure that file tells of.
         heartbeat_age_s: None before the first beat.
         process_gone: the process of the last heartbeat lived on this host and no longer exists.
     """
@@ -55,18 +62,20 @@ class Seen:
     result: State | None = None
     result_for_s: float = 0.0
     error: str | None = None
+    cause: Cause | None = None
     heartbeat_age_s: float | None = None
     process_gone: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The attempt's state from now on, why, and whether its job must be told to stop."""
+    """The attempt's state from now on, why, and whether its job must be told to stop; ``cause`` where it ends without numbers."""
 
     state: State
     reason: str | None = None
     warning: str | None = None
     stop: bool = False
+    cause: Cause | None = None
 
 
 def judge(state: State, seen: Seen, limits: Limits) -> Verdict:
@@ -101,21 +110,22 @@ def _judge_ended(state: State, job: JobInfo, seen: Seen, limits: Limits) -> Verd
         odd = f"the job ended {job.state} after it had written its result" if job.state is not JobState.SUCCEEDED else None
         return Verdict(state=seen.result, warning=odd)
     if seen.error is not None:
-        return Verdict(state=State.FAILED, reason=seen.error)
+        return Verdict(state=State.FAILED, reason=seen.error, cause=seen.cause)
     if not _has_ended(job, seen, limits):
         return Verdict(state=state, warning=f"the job system said {job.state}, but nobody saw the job end")
     if job.state is JobState.STOPPED:
-        return Verdict(state=State.CANCELLED, reason="its job was stopped from outside")
-    return Verdict(state=State.FAILED, reason=explain(job))
+        return Verdict(state=State.CANCELLED, reason="its job was stopped from outside", cause=Cause.STOPPED)
+    return Verdict(state=State.FAILED, reason=explain(job), cause=_cause(job))
 
 
 def _judge_unknown(state: State, seen: Seen, limits: Limits) -> Verdict:
     if seen.result is not None:
         return Verdict(state=seen.result, warning="the job system has forgotten the job; its result file is whole")
     if seen.error is not None:
-        return Verdict(state=State.FAILED, reason=seen.error)
+        return Verdict(state=State.FAILED, reason=seen.error, cause=seen.cause)
     if _gone(seen, limits):
-        return Verdict(state=State.LOST, reason="the job system does not know the job and its heartbeat has stopped")
+        reason = "the job system does not know the job and its heartbeat has stopped"
+        return Verdict(state=State.LOST, reason=reason, cause=Cause.VANISHED)
     return Verdict(state=state)
 
 
@@ -135,6 +145,14 @@ def _gone(seen: Seen, limits: Limits) -> bool:
 
 def _stale(seen: Seen, limits: Limits) -> bool:
     return seen.heartbeat_age_s is None or seen.heartbeat_age_s > limits.stale_s
+
+
+def _cause(job: JobInfo) -> Cause:
+    """Why a job ended that left neither a result nor an error: by an exit code of its own, or because it was killed."""
+    code = _EXIT_CODE.search(job.message)
+    if job.state is JobState.SUCCEEDED or (code is not None and 0 < int(code[1]) < _SIGNALLED):
+        return Cause.PROGRAM
+    return Cause.DRIVER
 
 
 def explain(job: JobInfo) -> str:

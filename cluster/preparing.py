@@ -129,6 +129,7 @@ def write_sweep_spec(template: SeedSpec, seeds: Sequence[int], identity: str) ->
         "fingerprint": identity,
         "dataset_root": str(template.dataset_root),
         "note": template.note,
+        "checkpoints": template.checkpoints,
         "recipe": json.loads(recipe_to_json(template.recipe)),
     }
     write_json_atomic(template.sweep_root / SWEEP_SPEC_FILE, spec)

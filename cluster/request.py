@@ -20,7 +20,7 @@ from cluster.preparing import check_dataset, make_dataset, write_sweep_spec
 from cluster.resources import Choice, alive_nodes, choose_profile, placement_note, seed_slots, with_world
 from cluster.seats import SweepPlan
 from cluster.session import Session, in_ray_job
-from cluster.storage import absolute_out, check_room, check_shared, check_writable
+from cluster.storage import absolute_out, check_room, check_shared, check_storage, check_writable
 from recur.config import Recipe
 from recur.data.dataset import Dataset, load_dataset
 from recur.errors import DataError, InputError, RecipeError, StorageError
@@ -54,6 +54,7 @@ class Order:
     resume: str | None = None
     sweep: str | None = None
     beside: str | None = None
+    checkpoints: str | None = None
     about: About = field(default_factory=About)
 
     @property
@@ -156,6 +157,7 @@ def prepare_sweep(checked: Checked, session: Session, say: Say) -> Prepared:
         dataset_root=dataset.root,
         out=checked.out,
         note=placement_note(recipe),
+        checkpoints=_checkpoints(checked, recipe),
     )
     environment: dict[str, object] = {"working_dir": session.working_dir, "env_vars": session.job_environment()}
     plan = SweepPlan(template=template, seeds=seeds, slots=slots, runtime_env=environment)
@@ -176,6 +178,18 @@ def _recipe(checked: Checked, choice: Choice | None, say: Say) -> Recipe:
     else:
         recipe = checked.recipe or load_recipe(named_profile(order.profile), order.all_overrides)
     return recipe
+
+
+def _checkpoints(checked: Checked, recipe: Recipe) -> str:
+    """Where research mode keeps its checkpoints; "" for the sweep's own folder."""
+    given = checked.order.checkpoints
+    if given is None:
+        return str((checked.stored or {}).get("checkpoints", ""))
+    if recipe.mode != "research":
+        raise InputError(f"--checkpoints {given}", "is for research mode: a record is never resumed", "add --set mode=research")
+    place = given if "://" in given else str(Path(given).expanduser().absolute())
+    check_storage(place)
+    return place
 
 
 def _seeds(checked: Checked) -> tuple[int, ...]:

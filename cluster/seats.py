@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cluster.failure import Spent
 from cluster.job_client import JobClient, job_id
 from cluster.look import Sight
 from cluster.outcome import cancelled, read_failure, read_result
@@ -63,7 +64,7 @@ class Seat:
     warning: str | None = None
     sight: Sight = field(default_factory=Sight)
     refused_since: float | None = None
-    lost: int = 0
+    had: Spent = field(default_factory=Spent)
     bad_input: bool = False
     result: SeedResult | None = None
 

@@ -13,6 +13,7 @@ from cluster.lock import sole
 from recur.config import Recipe
 from recur.errors import StorageError
 from recur.model.build import template_shapes
+from recur.train.resume.storage import open_storage
 
 LOCK_FILE = "driver.lock"
 NODE_ANSWER_S = 60.0
@@ -49,6 +50,17 @@ def check_writable(out: Path) -> None:
         marker.unlink()
     except OSError as error:
         raise StorageError(f"--out {out}", f"is not writable ({error.strerror})", "give a folder that is, by --out") from error
+
+
+def check_storage(place: str) -> None:
+    """Write a file into a folder or an object store, and remove it.
+
+    Raises:
+        StorageError: it cannot be reached or written.
+    """
+    storage, folder = open_storage(place), f"marker-{secrets.token_hex(8)}"
+    storage.write(f"{folder}/writable", b"writable")
+    storage.delete(folder)
 
 
 def check_room(out: Path, recipe: Recipe, seeds: int) -> None:

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from cluster.failure import Action, decide
 from cluster.job_client import JobClient, JobInfo, JobRefused, JobsUnreachable
 from cluster.launch import place_attempt, save_log, seed_request
 from cluster.look import Look, Sight, look
@@ -143,7 +144,7 @@ class SweepLoop:
         seat.warning = verdict.warning or seat.warning
         if verdict.stop:
             self._stop(seat)
-        if verdict.state is State.LOST and seat.lost < self.plan.limits.lost_retries and not self._cancelling:
+        if self._may_retry(seat, verdict):
             self._retry(seat, verdict)
         elif verdict.state is not seat.state:
             self._to(seat, verdict.state, verdict.reason)
@@ -153,10 +154,17 @@ class SweepLoop:
         seat.result, seat.bad_input = found.result, found.bad_input
         return found
 
+    def _may_retry(self, seat: Seat, verdict: Verdict) -> bool:
+        if verdict.cause is None or self._cancelling:
+            return False
+        return decide(verdict.cause, seat.had, self.plan.limits.retries).action is Action.RETRY
+
     def _retry(self, seat: Seat, verdict: Verdict) -> None:
-        """A lost attempt is replaced by the next one, which takes over its finished phases."""
-        self._event(seat, State.LOST, verdict.reason)
-        seat.lost += 1
+        """An attempt that died is replaced by the next one, which takes over its finished phases."""
+        assert verdict.cause is not None, "asked before"
+        self._event(seat, verdict.state, verdict.reason)
+        save_log(self.jobs, self._job(seat), self._dir(seat))
+        seat.had = seat.had.plus(verdict.cause)
         seat.adopt_from, seat.attempt = seat.attempt, next_attempt(self.plan.root, seat.seed)
         seat.sight, seat.result, seat.bad_input = Sight(), None, False
         self._to(seat, State.QUEUED)

@@ -1,16 +1,19 @@
 """Training of one seed as a Ray Train V2 TorchTrainer: the trainer, its worker, and what of its failures a user sees.
 
 Inside the timed window there is no Ray call: `ray.train.report` is a barrier that the controller drains every two seconds,
-so it is never used; progress goes to files (RAY.md 1). Train and calibrate are one unit: a lost worker voids the
-attempt, nothing is retried inside it. Ray runs the train function in a thread of its own and has initialised the process
-group when it starts. With faked GPUs `ray.train.torch.get_device()` names a device that is not there, so the device is
-chosen by local rank and by what torch sees.
+so it is never used; progress goes to files (RAY.md 1). Train and calibrate are one unit. In record mode a lost worker voids
+the attempt, nothing is retried inside it; in research mode the trainer is started again and goes on from the newest
+checkpoint, as often as `cluster.failure` allows. Ray itself never retries: it would repeat what the user has to mend, and by
+default it does so without end when a node is taken back.
+
+Ray runs the train function in a thread of its own and has initialised the process group when it starts. With faked GPUs
+`ray.train.torch.get_device()` names a device that is not there, so the device is chosen by local rank and by what torch sees.
 """
 
 from __future__ import annotations
 
+import logging
 import socket
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +22,24 @@ import torch
 import torch.distributed as dist
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2.api.exceptions import PreemptionError
 
+from cluster.failure import Action, Budget, Spent, decide
 from cluster.job_client import job_id
-from recur.data.dataset import load_dataset
+from cluster.outcome import cause_of
 from recur.data.opened import OpenedFiles
-from recur.errors import InputError, RecurError
-from recur.pipeline import AttemptObserver
+from recur.errors import InputError, RecurError, WorkerLost
 from recur.pipeline.backend import device_name
+from recur.pipeline.training import train_attempt
 from recur.record.attempt import AttemptDir
 from recur.seedspec import SPEC_FILE, SeedSpec, load_spec
-from recur.train.checkpoint import Trained, save_trained
 from recur.train.ranks import Ranks
-from recur.train.run import train_seed
 
+_log = logging.getLogger(__name__)
+_NODE_DIED = "node has died"
+"""In Ray's words for an actor whose machine is gone (read in 2.60)."""
+_PEER_LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Socket closed")
+"""In gloo's words for another rank that is gone."""
 GROUP_STARTS = 3
 """How often Ray may try again to place the workers (60 s each); the preflight has checked that they fit."""
 
@@ -44,8 +52,25 @@ def train_on_ray(spec: SeedSpec, attempt: AttemptDir) -> dict[str, object]:
 
     Raises:
         InputError: raised by a worker (damaged shard, full disk): the lowest rank's.
+        WorkerLost: a worker died, in research mode once more than it may.
         RecurError: a worker failed otherwise, or the workers could not be placed.
     """
+    restarts = spec.recipe.cluster.research_restarts if spec.recipe.mode == "research" else 0
+    budget, had = Budget(lost=restarts, preempted=restarts), Spent()
+    while True:
+        try:
+            return _fit(spec, attempt)
+        except WorkerLost as error:
+            cause = cause_of(error)
+            decision = decide(cause, had, budget)
+            if decision.action is not Action.RETRY:
+                raise
+            had = had.plus(cause)
+            attempt.append_event("restart", {"cause": cause.value, "reason": f"{error} ({decision.reason})"})
+            _log.warning("training_restarts seed=%d cause=%s error=%s", spec.seed, cause, error)
+
+
+def _fit(spec: SeedSpec, attempt: AttemptDir) -> dict[str, object]:
     cfg = spec.recipe.cluster
     name = job_id(spec.sweep, spec.seed, spec.attempt)
     resources = {"CPU": float(cfg.cpus_per_worker)}
@@ -64,7 +89,7 @@ def train_on_ray(spec: SeedSpec, attempt: AttemptDir) -> dict[str, object]:
         run_config=RunConfig(
             name=name,
             storage_path=str(attempt.path("train")),
-            failure_config=FailureConfig(max_failures=0, controller_failure_limit=GROUP_STARTS),
+            failure_config=FailureConfig(max_failures=0, max_preemption_failures=0, controller_failure_limit=GROUP_STARTS),
         ),
     )
     try:
@@ -80,36 +105,40 @@ def train_worker(config: dict[str, Any]) -> dict[str, object]:
     context = ray.train.get_context()
     ranks = Ranks(context.get_world_rank(), context.get_world_size())
     device = _device(context.get_local_rank())
-    dataset = load_dataset(spec.dataset_root)
-    with ExitStack() as held:
-        observer = held.enter_context(AttemptObserver(spec.attempt_dir)) if ranks.is_main else None
-        opened = held.enter_context(OpenedFiles(dataset.val_paths()))
-        trained: Trained = train_seed(
-            spec.recipe,
-            spec.seed,
-            dataset,
-            ranks=ranks,
-            device=device,
-            observer=observer,
-            read_validation=opened.read_validation,
-        )
-        if observer is not None:
-            save_trained(spec.attempt_dir.folder, trained)
-            observer.event("saved", {"steps": trained.summary.steps})
+    opened = train_attempt(spec, ranks=ranks, device=device)
     return _placement(ranks, device, spec.recipe.cluster.backend, opened)
 
 
 def plain_failure(error: Exception) -> RecurError:
-    """What a failed `fit()` comes down to: the lowest failing rank's own error, else the controller's first line."""
+    """What a failed `fit()` comes down to.
+
+    A rank's bad input before all else; then a worker that died, since the others only fail because of it; then the lowest rank's
+    own error that is no broken connection; then the broken connections, which are a worker that died unseen; else the
+    controller's first line.
+    """
     failures: dict[int, Exception] = getattr(error, "worker_failures", {})
+    causes = [cause for _, cause in sorted(failures.items())]
+    if bad := next((cause for cause in causes if isinstance(cause, InputError)), None):
+        return bad
+    for rank, cause in sorted(failures.items()):
+        death = getattr(cause, "health_check_failure", cause)
+        if isinstance(death, ray.exceptions.RayActorError):
+            gone = death.preempted or _NODE_DIED in str(death)
+            return WorkerLost(f"training lost rank {rank}: its {'node went away' if gone else 'process died'}", node_gone=gone)
+    if isinstance(error, PreemptionError):
+        return WorkerLost("training lost its node: it was taken back", node_gone=True)
+    if own := [rank for rank in sorted(failures) if not _peer_lost(failures[rank])]:
+        cause = failures[own[0]]
+        return RecurError(f"training failed on rank {own[0]}: {type(cause).__name__}: {_first_line(cause)}")
     if failures:
-        rank = min(failures)
-        cause = failures[rank]
-        if isinstance(cause, InputError):
-            return cause
-        return RecurError(f"training failed on rank {rank}: {type(cause).__name__}: {_first_line(cause)}")
+        return WorkerLost(f"training lost a rank: {_first_line(causes[0])}", node_gone=False)
     cause = getattr(error, "controller_failure", error)
     return RecurError(f"training could not run: {type(cause).__name__}: {_first_line(cause)}")
+
+
+def _peer_lost(error: Exception) -> bool:
+    """Whether an error says no more than that another rank is gone."""
+    return isinstance(error, ConnectionError | dist.DistError) or any(words in str(error) for words in _PEER_LOST)
 
 
 def _device(local_rank: int) -> torch.device:

@@ -37,6 +37,7 @@ def record(
     resume: Annotated[str | None, typer.Option(help="Go on with this interrupted sweep.")] = None,
     sweep: Annotated[str | None, typer.Option(help="Name of the sweep; default: profile and time.")] = None,
     beside: Annotated[str | None, typer.Option(help="Then run this profile too and compare: auto, NAME or FILE.toml.")] = None,
+    checkpoints: Annotated[str | None, typer.Option(help="Research mode: folder or s3://BUCKET/PREFIX for checkpoints.")] = None,
     author: Annotated[str, typer.Option(help="Who submits, for the record folder.")] = UNNAMED,
     github: Annotated[str, typer.Option(help="Account of who submits.")] = UNNAMED,
     name: Annotated[str, typer.Option(help="Short name of the submission; default: its profile.")] = "",
@@ -56,6 +57,7 @@ def record(
         resume=resume,
         sweep=sweep,
         beside=beside,
+        checkpoints=checkpoints,
         about=About(author=author, github_id=github, name=name, baseline_pr=baseline),
     )
     raise typer.Exit(run_record(order, ROOT))

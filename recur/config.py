@@ -106,6 +106,9 @@ class TrainConfig:
     attention: Literal["auto", "flash3", "cudnn", "flash", "math"] = "auto"
     peak_tflops: Rate = 989.4
     """Peak of one device that MFU is stated against (H100 SXM bf16 dense); 0 = measured with a matmul at start."""
+    checkpoint_every_s: Rate = 120.0
+    """Research mode: seconds on the clock from one checkpoint to the next; 0 = after every step. Record mode has none."""
+    checkpoints_kept: Count = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,6 +219,8 @@ class ClusterConfig:
     fanout_cpus: Count = 1
     eval_shards: Count = 8
     worker_timeout_s: Positive = 300.0
+    research_restarts: NonNegative = 3
+    """Research mode: how often a training that lost a worker is started again inside its attempt."""
 
 
 @dataclass(frozen=True, kw_only=True)

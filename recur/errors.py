@@ -52,5 +52,18 @@ class BudgetUnreachable(RecurError):
     """The artifact cannot be brought under the byte cap."""
 
 
+class WorkerLost(RecurError):
+    """A training process that ended without an exception of its own.
+
+    Args:
+        message: one line.
+        node_gone: its machine went away.
+    """
+
+    def __init__(self, message: str, *, node_gone: bool) -> None:
+        super().__init__(message)
+        self.node_gone = node_gone
+
+
 class QuantizationError(RecurError):
     """A weight or its Hessian that cannot be quantized: not finite, or not positive definite even damped."""

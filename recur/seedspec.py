@@ -36,6 +36,7 @@ class SeedSpec:
         dataset_root: the prepared dataset, absolute.
         out: the output folder, absolute.
         note: what is odd about the placement ("" for nothing), e.g. ``not a record placement``.
+        checkpoints: research mode: a folder or s3:// address above the sweeps' checkpoints; "": the sweep's own folder.
     """
 
     sweep: str
@@ -45,6 +46,7 @@ class SeedSpec:
     dataset_root: Path
     out: Path
     note: str = ""
+    checkpoints: str = ""
 
     @property
     def sweep_root(self) -> Path:
@@ -72,6 +74,7 @@ def save_spec(path: Path, spec: SeedSpec) -> None:
             "dataset_root": str(spec.dataset_root),
             "out": str(spec.out),
             "note": spec.note,
+            "checkpoints": spec.checkpoints,
             "recipe": json.loads(recipe_to_json(spec.recipe)),
         },
     )
@@ -94,6 +97,7 @@ def load_spec(path: Path) -> SeedSpec:
             dataset_root=Path(tree["dataset_root"]),
             out=Path(tree["out"]),
             note=str(tree["note"]),
+            checkpoints=str(tree.get("checkpoints", "")),
         )
     except FileNotFoundError as error:
         raise ArtifactError(str(path), "does not exist", "give the spec.json of an attempt") from error

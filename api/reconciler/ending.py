@@ -15,6 +15,7 @@ from api.reconciler.desk import Desk
 from api.reconciler.ingest import numbers_of, take_in
 from api.store import RetryRefused, attempts
 from api.store.rows import AttemptRow, Ending
+from cluster.failure import Action, Cause, decide
 from cluster.job_client import JobInfo
 from cluster.launch import save_log
 from cluster.look import Look
@@ -52,7 +53,7 @@ class Endings:
             return
         desk.boundary("ingest")
         said = dict.fromkeys(text for text in (row.warning, verdict.warning) if text)
-        changes = {"result": taken.result, "gates": taken.gates, "warning": "; ".join(said) or None}
+        changes: dict[str, Any] = {"result": taken.result, "gates": taken.gates, "warning": "; ".join(said) or None}
         self._close(row, found.result.state, reason=found.result.error, **changes)
 
     def begin(self, row: AttemptRow, ending: Ending, reason: str) -> None:
@@ -70,12 +71,14 @@ class Endings:
         """
         if row.state is State.CANCELLING:
             ending = row.ending or Ending.CANCEL
-            state, reason = ENDS_IN[ending], "cancelled" if ending is Ending.CANCEL else row.reason
+            state, reason, cause = ENDS_IN[ending], "cancelled" if ending is Ending.CANCEL else row.reason, None
         else:
-            state, reason = verdict.state, verdict.reason
-        self.without_numbers(row, state, reason, fenced=job is not None and job.state.terminal and job.seen)
+            state, reason, cause = verdict.state, verdict.reason, verdict.cause
+        self.without_numbers(row, state, reason, cause=cause, fenced=job is not None and job.state.terminal and job.seen)
 
-    def without_numbers(self, row: AttemptRow, state: State, reason: str | None, *, fenced: bool) -> None:
+    def without_numbers(
+        self, row: AttemptRow, state: State, reason: str | None, *, fenced: bool, cause: Cause | None = None
+    ) -> None:
         """End an attempt for a reason.
 
         Args:
@@ -83,6 +86,7 @@ class Endings:
             state: terminal.
             reason: for a person.
             fenced: its job was seen to end; else a mark keeps it from starting late.
+            cause: what kind of failure it was; decides whether it is tried again. None: it is not.
 
         Raises:
             StorageError: as `end`.
@@ -92,17 +96,21 @@ class Endings:
             if not fenced and not cancelled(attempt):
                 mark_cancelled(attempt)
             write_seed_result(attempt.root, SeedResult(seed=row.seed, state=state, attempt=row.attempt, error=reason))
-        self._close(row, state, reason=reason)
+        self._close(row, state, cause=cause, reason=reason)
 
-    def _close(self, row: AttemptRow, state: State, **changes: Any) -> None:
+    def _close(self, row: AttemptRow, state: State, *, cause: Cause | None = None, **changes: Any) -> None:
         desk, attempt = self.desk, self.desk.folder(row)
         if attempt.folder.is_dir():
             save_log(desk.jobs, row.job_id, attempt)
         now = desk.clock()
         with desk.store.write() as c:
             moved = attempts.move(c, row, state, now=now, **changes)
-            if moved is not None and state is State.LOST and row.lost < desk.settings.limits.lost_retries:
-                self._again(c, moved, now)
+            if (
+                moved is not None
+                and cause is not None
+                and decide(cause, row.had, desk.settings.limits.retries).action is Action.RETRY
+            ):
+                self._again(c, moved, cause, now)
         desk.boundary("terminal")
         if moved is not None:
             desk.watches.pop(row.job_id, None)
@@ -110,8 +118,8 @@ class Endings:
                 desk.ended[row.job_id] = moved
             _log.info("ended job=%s state=%s reason=%s", row.job_id, state, changes.get("reason"))
 
-    def _again(self, c: Any, row: AttemptRow, now: float) -> None:
-        """A lost attempt is followed by one that takes over its finished phases."""
+    def _again(self, c: Any, row: AttemptRow, cause: Cause, now: float) -> None:
+        """An attempt that died is followed by one that takes over its finished phases."""
         try:
             attempts.retry(
                 c,
@@ -120,7 +128,7 @@ class Endings:
                 now=now,
                 ageing_s=self.desk.settings.ageing_s,
                 adopt_from=row.attempt,
-                automatic=True,
+                automatic=cause,
             )
         except RetryRefused as error:
             _log.info("no_retry job=%s reason=%s", row.job_id, error)

@@ -79,5 +79,5 @@ def _again(ctx: Context, c: Connection, row: AttemptRow) -> None:
         now=ctx.clock(),
         ageing_s=ctx.settings.ageing_s,
         adopt_from=adopt_from,
-        automatic=False,
+        automatic=None,
     )

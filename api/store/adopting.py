@@ -20,6 +20,9 @@ from recur.record.result import State
 
 SUPERSEDED = "replaced by the next attempt"
 
+NEVER = 1 << 30
+"""Retries of a seed whose driver, not the service, replaces what is lost: more than any budget."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Begun:
@@ -71,12 +74,12 @@ def adopt(c: Connection, new: NewSweep, spec: Spec, begun: Sequence[Begun], *, n
     for seed in begun:
         for number in range(1, seed.attempt):
             _end(c, _started(c, new.sweep, seed.seed, number, new.created_at), State.FAILED, SUPERSEDED, new.created_at)
-            attempts.retry(c, new.sweep, seed.seed, now=seed.at, ageing_s=ageing_s, adopt_from=number, automatic=False)
+            attempts.retry(c, new.sweep, seed.seed, now=seed.at, ageing_s=ageing_s, adopt_from=number, automatic=None)
         current = _started(c, new.sweep, seed.seed, seed.attempt, seed.at)
         if seed.state is not State.RUNNING:
             _end(c, current, seed.state, seed.reason, now)
         elif not seed.retried:
-            c.execute(update(table).where(key(new.sweep, seed.seed, seed.attempt)).values(lost=1))
+            c.execute(update(table).where(key(new.sweep, seed.seed, seed.attempt)).values(lost=NEVER, preempted=NEVER))
     return sweeps.get(c, new.sweep) or row
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, select
 
 from api.store.rows import AttemptRow, Ending, Pool
 from api.store.tables import attempts
+from cluster.failure import Spent
 from recur.record.result import State
 
 _HIDDEN = ("position", "val_bpb", "total_bytes")
@@ -40,5 +41,6 @@ def attempt_row(row: Row[Any]) -> AttemptRow:
     data["current"] = bool(data.pop("is_current"))
     data["state"], data["pool"] = State(data["state"]), Pool(data["pool"])
     data["ending"] = None if data["ending"] is None else Ending(data["ending"])
+    data["had"] = Spent(lost=data.pop("lost"), preempted=data.pop("preempted"))
     data["gates"] = None if data["gates"] is None else tuple(data["gates"])
     return AttemptRow(**data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
@@ -14,6 +15,7 @@ from api.store.errors import ForbiddenMove, RetryRefused, UnknownSweep
 from api.store.rows import AttemptRow, Pool
 from api.store.tables import attempts, sweeps
 from api.store.transitions import HELD, check
+from cluster.failure import Cause, Spent
 from cluster.job_client import job_id
 from recur.record.result import State
 
@@ -39,6 +41,7 @@ def first(sweep: str, seed: int, position: int, *, pool: Pool, at: float, rank: 
         "rank": rank,
         "progress": {},
         "lost": 0,
+        "preempted": 0,
         "queued_at": at,
     }
 
@@ -207,7 +210,7 @@ def warn(c: Connection, row: AttemptRow, text: str, *, now: float) -> None:
 
 
 def retry(
-    c: Connection, sweep: str, seed: int, *, now: float, ageing_s: float, adopt_from: int | None, automatic: bool
+    c: Connection, sweep: str, seed: int, *, now: float, ageing_s: float, adopt_from: int | None, automatic: Cause | None
 ) -> AttemptRow:
     """Put a new attempt of an ended seed into the queue.
 
@@ -219,7 +222,7 @@ def retry(
         now: seconds since 1970.
         ageing_s: what a step of priority is worth in waiting.
         adopt_from: earlier attempt whose finished phases the new one takes over.
-        automatic: nobody asked; the old attempt was LOST.
+        automatic: why, where nobody asked for it; None where somebody did.
 
     Raises:
         UnknownSweep: no such sweep or seed.
@@ -231,15 +234,17 @@ def retry(
         raise UnknownSweep(f"there is no seed {seed} in a sweep {sweep!r}")
     if not State(old.state).terminal:
         raise RetryRefused(f"{old.job_id} is {old.state}, so it cannot be tried again yet")
-    if automatic and old.cancelled_at is not None:
+    if automatic is not None and old.cancelled_at is not None:
         raise RetryRefused(f"{sweep} was cancelled, so {old.job_id} is not tried again")
     new = first(sweep, seed, old.position, pool=Pool(old.pool), at=now, rank=rank(now, old.priority, ageing_s))
-    new |= {"attempt": old.attempt + 1, "job_id": job_id(sweep, seed, old.attempt + 1), "lost": old.lost + automatic}
+    new |= {"attempt": old.attempt + 1, "job_id": job_id(sweep, seed, old.attempt + 1)}
+    had = Spent(lost=old.lost, preempted=old.preempted)
+    new |= asdict(had.plus(automatic) if automatic is not None else had)
     c.execute(update(attempts).where(key(sweep, seed, old.attempt)).values(is_current=False))
     row = attempt_row(c.execute(insert(attempts).values(**new, adopt_from=adopt_from).returning(*COLUMNS)).one())
     alive = {"cancelled_at": None, "reported_at": None, "rank": row.rank, "version": sweeps.c.version + 1}
     c.execute(update(sweeps).where(sweeps.c.sweep == sweep).values(**alive))
-    data = {"state": row.state, "job_id": row.job_id, "automatic": automatic, "adopt_from": adopt_from}
+    data = {"state": row.state, "job_id": row.job_id, "automatic": automatic is not None, "adopt_from": adopt_from}
     events.add(c, sweep, "retry", at=now, seed=seed, attempt=row.attempt, data=data)
     return row
 

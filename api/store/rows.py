@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from cluster.failure import Spent
 from recur.record.result import State
 
 
@@ -109,7 +110,7 @@ class AttemptRow:
         phase, progress: latest heartbeat (phase, step, steps, loss, tokens_per_s, mfu, at ...).
         ending: set while CANCELLING, and kept.
         adopt_from: earlier attempt whose finished phases this one takes over.
-        lost: earlier attempts of this seed that were LOST and replaced without being asked.
+        had: earlier attempts of this seed that were replaced without being asked.
         result: the `SeedResult` as JSON data once it was taken in.
         gates: rows of gates.json (name, value, limit, verdict, why, source) once taken in.
     """
@@ -129,7 +130,7 @@ class AttemptRow:
     warning: str | None
     ending: Ending | None
     adopt_from: int | None
-    lost: int
+    had: Spent
     queued_at: float
     admitted_at: float | None
     submitted_at: float | None

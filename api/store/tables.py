@@ -82,6 +82,7 @@ attempts = Table(
     Column("ending", Words),
     Column("adopt_from", Integer),
     Column("lost", Integer, nullable=False),
+    Column("preempted", Integer, nullable=False, server_default=text("0")),
     Column("queued_at", Real, nullable=False),
     Column("admitted_at", Real),
     Column("submitted_at", Real),

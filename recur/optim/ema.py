@@ -30,3 +30,8 @@ class Ema:
     def state(self) -> dict[str, Tensor]:
         """The averaged weights, float32, in state-dict order."""
         return dict(self.average)
+
+    def put_back(self, state: dict[str, Tensor]) -> None:
+        """Put a state of `state` back."""
+        for name, average in self.average.items():
+            average.copy_(state[name])

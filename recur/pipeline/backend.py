@@ -8,14 +8,10 @@ from typing import Protocol, TypeVar
 
 import torch
 
-from recur.data.dataset import load_dataset
-from recur.data.opened import OpenedFiles
-from recur.pipeline.observer import AttemptObserver
+from recur.pipeline.training import train_attempt
 from recur.record.attempt import AttemptDir
 from recur.seedspec import SeedSpec
-from recur.train.checkpoint import save_trained
 from recur.train.ranks import Ranks
-from recur.train.run import train_seed
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -64,20 +60,7 @@ class LocalBackend:
     def train(self, spec: SeedSpec, attempt: AttemptDir) -> dict[str, object]:
         """See `Backend.train`."""
         device = default_device()
-        with AttemptObserver(attempt) as observer:
-            dataset = load_dataset(spec.dataset_root)
-            with OpenedFiles(dataset.val_paths()) as opened:
-                trained = train_seed(
-                    spec.recipe,
-                    spec.seed,
-                    dataset,
-                    ranks=Ranks(),
-                    device=device,
-                    observer=observer,
-                    read_validation=opened.read_validation,
-                )
-            save_trained(attempt.folder, trained)
-            observer.event("saved", {"steps": trained.summary.steps})
+        opened = train_attempt(spec, ranks=Ranks(), device=device)
         rank = {"host": socket.gethostname(), "device": device_name(device), "val_opens": opened.fields}
         return {"world_size": 1, "backend": "local", "ranks": [rank]}
 

@@ -50,6 +50,7 @@ def evidence(spec: SeedSpec, attempt: AttemptDir) -> Evidence:
         "odd": _odd(spec),
         "data_read_s": float(summary["data_read_s"]),
         "trainings": sum(1 for e in events if e.kind == "phase" and e.fields.get("phase") == Phase.TRAIN.value),
+        "resumable": spec.recipe.mode == "research",
         "warmup_steps": spec.recipe.train.warmup_steps,
         "warmup_sha256": str(summary["warmup_state_sha256"]),
         "val_opens": _openings(ranks),

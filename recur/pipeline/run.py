@@ -131,10 +131,13 @@ class SeedRun:
             self.attempt.write_record(Phase.CALIBRATE, fields)
 
     def _stamp_training(self, train_s: float, data_read_s: float) -> None:
-        """Clocks and intervals of training, from the stamps of its events."""
+        """Clocks and intervals of training, from the stamps of its events; a resumed training began when it first did."""
         at: dict[str, float] = {}
         for event in read_events(self.attempt.path("progress.jsonl")):
-            at[str(event.fields["phase"]) if event.kind == "phase" else event.kind] = event.at
+            if event.kind == "phase":
+                at.setdefault(str(event.fields["phase"]), event.at)
+            else:
+                at[event.kind] = event.at
         self.attempt.write_clock("train", train_s, start_at=at["train"], stop_at=at["stop"])
         self.attempt.write_clock("data_read", data_read_s, start_at=at["train"], stop_at=at["saved"])
         steps = load_summary(self.folder).steps

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from recur.errors import ArtifactError
 from recur.record.atomic import finite, storage_error
 
 _RESERVED = ("at", "kind")
+_OF_STEPS = ("step", "val", "recurrence")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +72,16 @@ def read_events(path: Path) -> list[Event]:
         return []
     lines = path.read_bytes().split(b"\n")[:-1]
     return [_event(line, f"{path}:{i}") for i, line in enumerate(lines, 1)]
+
+
+def without_redone(events: Sequence[Event]) -> list[Event]:
+    """The events of one straight run: what was told of steps that were made again after a ``resumed`` event is left out."""
+    kept: list[Event] = []
+    for event in events:
+        if event.kind == "resumed" and (step := event.number("step")) is not None:
+            kept = [e for e in kept if e.kind not in _OF_STEPS or (e.number("step") or 0.0) <= step]
+        kept.append(event)
+    return kept
 
 
 def _event(line: bytes, where: str) -> Event:

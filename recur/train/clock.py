@@ -26,6 +26,10 @@ class Clock:
         """Seconds on the clock; reads the time source once."""
         return self._before + (self._now() - self._started)
 
+    def go_on_from(self, elapsed_s: float) -> None:
+        """Start now with ``elapsed_s`` already on the clock."""
+        self._before, self._started = elapsed_s, self._now()
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Stop the clock for what happens inside."""

@@ -73,12 +73,12 @@ class TrainingLoop:
         self.observer = observer if stepper.ranks.is_main else None
         self.budget_s = recipe.train.wallclock_s - recipe.train.calibration_reserve_s
         self.flops = 0.0
-        self.agreed_s = 0.0
+        self.start = 0
+        self.first_val: Score | None = None
 
     def run(self) -> LoopOutcome:
         """Train until the last step or the first one that ends beyond the budget on any rank."""
-        cfg, step, stop_at = self.recipe.train, 0, None
-        first_val: Score | None = None
+        cfg, step, stop_at = self.recipe.train, self.start, None
         train_s = 0.0
         while True:
             last = step == cfg.steps or step == stop_at
@@ -87,7 +87,7 @@ class TrainingLoop:
                 train_s = self.clock.elapsed_s()
             if last or (cfg.val_every and step % cfg.val_every == 0):
                 val = self._validated(step)
-                first_val = first_val or val
+                self.first_val = self.first_val or val
             if last:
                 break
             stats = self._step(step)
@@ -95,13 +95,13 @@ class TrainingLoop:
             if cfg.wallclock_s and stop_at is None:
                 vote_s = self.stepper.ranks.max_float(self.clock.elapsed_s(), self.stepper.device)
                 stop_at = step if vote_s >= self.budget_s else None
-            self._log_step(step, stats, stopping=step == stop_at)
+            self._after_step(step, stats, stopping=step == stop_at)
         return LoopOutcome(
             steps=step,
             train_s=train_s,
             flops=self.flops,
             stop_reason="wallclock" if step == stop_at else "steps",
-            first_val=first_val,
+            first_val=self.first_val,
             last_val=val,
         )
 
@@ -141,7 +141,7 @@ class TrainingLoop:
         """Elapsed seconds of the slowest rank: with a clock of its own each rank would use another learning rate."""
         return self.stepper.ranks.max_float(self.clock.elapsed_s(), self.stepper.device)
 
-    def _log_step(self, step: int, stats: StepStats, *, stopping: bool) -> None:
+    def _after_step(self, step: int, stats: StepStats, *, stopping: bool) -> None:
         cfg = self.recipe.train
         if not (step <= FIRST_LOGGED_STEPS or step % cfg.log_every == 0 or stopping):
             return

@@ -71,8 +71,7 @@ class SeedTrainer:
         validate = self._validator(stepper)
         loader = self._loader()
         self._enter(Phase.TRAIN)
-        loop = TrainingLoop(self.recipe, stepper, ema, loader, validate, Clock(), self.observer)
-        outcome = loop.run()
+        outcome = self._loop(stepper, ema, loader, validate).run()
         self._tell("stop", {"step": outcome.steps, "train_s": outcome.train_s, "reason": outcome.stop_reason})
         self._enter(Phase.CALIBRATE)
         started = time.perf_counter()
@@ -97,6 +96,9 @@ class SeedTrainer:
         accum = cfg.micro_batches // self.ranks.world
         loss = compiled(model.loss, enabled=cfg.compile)
         return Stepper(model, loss, optimizers, self.ranks, precision=cfg.precision, accum=accum)
+
+    def _loop(self, stepper: Stepper, ema: Ema, loader: WindowLoader, validate: Callable[[], Score]) -> TrainingLoop:
+        return TrainingLoop(self.recipe, stepper, ema, loader, validate, Clock(), self.observer)
 
     def _loader(self) -> WindowLoader:
         return training_loader(self.recipe, self.dataset, self.ranks.world, self.ranks.rank)

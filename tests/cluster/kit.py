@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,10 +107,10 @@ class Head:
 
 
 @contextmanager
-def ray_head(*, cpus: int, gpus: int = 0) -> Iterator[Head]:
-    """A head on ports of its own, in a home of its own; its processes end with it."""
+def ray_head(*, cpus: int, gpus: int = 0, ports: Sequence[int] = ()) -> Iterator[Head]:
+    """A head on ports of its own or on those given, in a home of its own; its processes end with it."""
     with short_folder() as home:
-        ports = free_ports(6)
+        ports = ports or free_ports(6)
         names = ("port", "dashboard-port", "dashboard-agent-listen-port", "dashboard-agent-grpc-port")
         names = (*names, "metrics-export-port", "ray-client-server-port")
         flags = [f"--{name}={port}" for name, port in zip(names, ports, strict=True)]

@@ -10,11 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import ray
-from ray.train import TrainingFailedError
-from ray.train.v2.api.exceptions import WorkerGroupError
 
 from cluster.fanout import RayBackend
-from cluster.train_seed import plain_failure
 from recur.config import ClusterConfig
 from recur.errors import DataError, RecurError
 
@@ -119,13 +116,3 @@ def test_device_work_runs_on_one_lasting_actor_a_gpu() -> None:
     assert len(set(first)) == 2
     assert {line.split()[1] for line in first} == {"0", "1"}
     assert again == first
-
-
-def test_of_several_failed_ranks_the_lowest_ones_own_error_is_told() -> None:
-    lost = ConnectionError("gloo: peer closed")
-    error = WorkerGroupError("2 workers failed", {1: lost, 0: DataError("shard x", "is cut", "fetch it")})
-    assert str(plain_failure(error)) == "shard x is cut; fetch it"
-    assert str(plain_failure(WorkerGroupError("1 failed", {1: lost}))) == (
-        "training failed on rank 1: ConnectionError: gloo: peer closed"
-    )
-    assert isinstance(error, TrainingFailedError)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from cluster.failure import Cause
 from cluster.outcome import cancelled, mark_cancelled, read_failure, read_life, read_result, write_failure
-from recur.errors import ArtifactError, DataError, RecurError
+from recur.errors import ArtifactError, DataError, PlacementError, RecurError, WorkerLost
 from recur.record.atomic import write_json_atomic
 from recur.record.attempt import AttemptDir
 from tests.cluster.kit import leave_result
@@ -42,11 +43,28 @@ def test_bad_input_is_left_as_its_own_line_and_a_crash_with_its_type(attempt: At
     write_failure(attempt, DataError("shard a", "is cut", "fetch it"))
     told = read_failure(attempt)
     assert told is not None
-    assert (told.kind, told.message) == ("input", "shard a is cut; fetch it")
+    assert (told.kind, told.message) == (Cause.INPUT, "shard a is cut; fetch it")
     write_failure(attempt, RecurError("diverged\nsecond line"))
     told = read_failure(attempt)
     assert told is not None
-    assert (told.kind, told.message) == ("run", "RecurError: diverged")
+    assert (told.kind, told.message) == (Cause.PROGRAM, "RecurError: diverged")
+
+
+def test_a_death_and_a_node_that_went_away_are_told_apart(attempt: AttemptDir) -> None:
+    for error, cause in (
+        (WorkerLost("rank 1", node_gone=False), Cause.WORKER),
+        (WorkerLost("rank 1", node_gone=True), Cause.NODE),
+        (PlacementError("8 GPUs", "do not fit", "use fewer"), Cause.PLACEMENT),
+    ):
+        write_failure(attempt, error)
+        told = read_failure(attempt)
+        assert told is not None and told.kind is cause
+
+
+def test_an_error_file_from_before_there_were_causes_still_reads(attempt: AttemptDir) -> None:
+    write_json_atomic(attempt.path("error.json"), {"kind": "run", "message": "RecurError: diverged"})
+    told = read_failure(attempt)
+    assert told is not None and told.kind is Cause.PROGRAM
 
 
 def test_an_error_without_words_still_has_its_type(attempt: AttemptDir) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from cluster.failure import Spent
 from cluster.job_client import JobState
 from cluster.memory_jobs import InMemoryJobs
 from cluster.outcome import cancelled, write_failure
 from cluster.sweep import Seat, SweepLoop, SweepPlan, resume_seats
-from recur.errors import ArtifactError, DataError
+from recur.errors import ArtifactError, DataError, WorkerLost
 from recur.record.atomic import write_json_atomic
 from recur.record.attempt import read_seed_result, write_seed_result
 from recur.record.journal import read_events
@@ -136,6 +137,31 @@ def test_a_lost_attempt_is_replaced_once_and_the_new_one_adopts_its_phases(tmp_p
     assert bench.tick(31.0) == [State.LOST]
 
 
+def test_a_driver_that_was_killed_is_replaced_once_and_one_that_failed_by_itself_is_not(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1)
+    bench.tick()
+    for attempt, state in ((1, State.SUBMITTED), (2, State.FAILED)):
+        bench.set(1, JobState.FAILED, attempt, message="failed with exit code -9, last available logs")
+        bench.tick()
+        assert bench.tick() == [state], attempt
+    other = Bench(tmp_path / "other", 1)
+    other.tick()
+    other.set(1, JobState.FAILED, message="failed with exit code 1. No logs available.")
+    assert other.tick() == [State.FAILED]
+
+
+def test_a_lost_training_is_replaced_and_bad_input_is_not(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1, 2, slots=2)
+    bench.tick()
+    write_failure(bench.plan.attempt(1, 1), WorkerLost("training lost rank 0: its node went away", node_gone=True))
+    write_failure(bench.plan.attempt(2, 1), DataError("shard x", "is cut", "fetch it"))
+    for seed in (1, 2):
+        bench.set(seed, JobState.FAILED, message="failed with exit code 1")
+    bench.tick()
+    assert bench.tick() == [State.SUBMITTED, State.FAILED]
+    assert bench.loop.seats[0].had == Spent(preempted=1)
+
+
 def test_a_late_result_of_an_old_attempt_is_refused(tmp_path: Path) -> None:
     bench = Bench(tmp_path, 1)
     bench.tick()
@@ -216,7 +242,7 @@ def test_resume_keeps_finished_seeds_adopts_running_jobs_and_starts_the_rest(tmp
 def test_resume_gives_failed_and_cancelled_seeds_a_new_attempt(tmp_path: Path) -> None:
     bench = Bench(tmp_path, 1, 2, slots=2)
     bench.tick()
-    bench.set(1, JobState.FAILED)
+    bench.set(1, JobState.FAILED, message="failed with exit code 1")
     bench.set(2, JobState.RUNNING)
     bench.tick()
     bench.loop.cancel()
@@ -273,5 +299,5 @@ def test_the_spec_file_holds_no_environment(tmp_path: Path) -> None:
     bench = Bench(tmp_path, 5)
     bench.tick()
     text = bench.plan.attempt(5, 1).path("spec.json").read_text()
-    assert set(json.loads(text)) == {"sweep", "seed", "attempt", "dataset_root", "out", "note", "recipe"}
+    assert set(json.loads(text)) == {"sweep", "seed", "attempt", "dataset_root", "out", "note", "checkpoints", "recipe"}
     assert isinstance(bench.plan, SweepPlan)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from cluster import seed_job
+from cluster.failure import Cause
 from cluster.outcome import mark_cancelled, read_failure
 from jobs import seed
 from jobs.errors import run_app
@@ -72,7 +73,7 @@ def test_a_job_leaves_its_failure_for_the_driver(tmp_path: Path, tiny_dataset: D
     seed_job._leave_failure(spec, error)
     told = read_failure(spec.attempt_dir)
     assert told is not None
-    assert (told.kind, told.message) == ("run", "ValueError: boom")
+    assert (told.kind, told.message) == (Cause.PROGRAM, "ValueError: boom")
 
 
 def test_a_process_whose_parent_dies_ends_with_it() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from recur.errors import ArtifactError
 from recur.record.attempt import AttemptDir
-from recur.record.journal import Event, read_events
+from recur.record.journal import Event, read_events, without_redone
 
 MOST_POINTS, LEAST_EACH, MOST_EACH = 9000, 150, 1500
 """Steps of a whole sweep, and the bounds of one seed."""
@@ -30,7 +30,7 @@ def read_progress(root: Path, seed: int, attempt: int) -> list[Event]:
     """
     path = AttemptDir(root, seed, attempt).path("progress.jsonl")
     try:
-        return read_events(path)
+        return without_redone(read_events(path))
     except (ArtifactError, OSError) as e:
         _log.warning("progress_unreadable path=%s error=%s", path, e)
         return []

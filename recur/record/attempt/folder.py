@@ -185,6 +185,11 @@ class AttemptDir:
             self._take_stamps(previous, until)
         return Adoption(phases=tuple(taken), stopped_by=stopped_by)
 
+    def take_story(self, previous: AttemptDir) -> None:
+        """Take over the events of an earlier attempt whose training this one goes on with (research mode)."""
+        for event in read_events(previous.path("progress.jsonl")):
+            append_line(self.path("progress.jsonl"), event.kind, event.fields, at=event.at)
+
     def _take(self, previous: AttemptDir, record: PhaseRecord) -> None:
         for payload in record.payloads:
             hand_on(previous.path(payload.file), self.path(payload.file))

@@ -20,7 +20,7 @@ from recur.record.atomic import finite
 from recur.record.codec import to_json
 from recur.record.folder.figures import Figures, seed_seconds
 from recur.record.folder.source import FolderSource, SeedSource
-from recur.record.journal import Event
+from recur.record.journal import Event, without_redone
 from recur.record.result import Phase
 
 _MIB = 1 << 20
@@ -44,7 +44,7 @@ def log_text(source: FolderSource, seed: SeedSource, figures: Figures) -> str:
     values = {**recipe, "seed": seed.result.seed, "sweep": source.sweep.sweep, "fingerprint": source.sweep.fingerprint}
     out = [lines.HEADER, *lines.hyperparameters(values), *_data_lines(source, seed)]
     steps = source.recipe.train.steps
-    out += [line for e in seed.events if (line := lines.event_line(e.kind, e.fields, steps)) is not None]
+    out += [line for e in without_redone(seed.events) if (line := lines.event_line(e.kind, e.fields, steps)) is not None]
     out += _model_lines(source, seed, figures)
     return "\n".join(out) + "\n"
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from recur.record.atomic import write_bytes_atomic
 from recur.record.attempt import AttemptDir
-from recur.record.journal import Event, read_events
+from recur.record.journal import Event, read_events, without_redone
 from recur.record.known import KnownRecord, known_records
 from recur.record.plots.bpb import bpb_figure
 from recur.record.plots.loss import loss_figure
@@ -58,7 +58,8 @@ def write_plots(
 
 def read_histories(root: Path, result: SweepResult) -> dict[int, list[Event]]:
     """Per seed the events of the attempt that its result names."""
-    return {s.seed: read_events(AttemptDir(root, s.seed, s.attempt).path("progress.jsonl")) for s in result.seeds}
+    journals = {s.seed: AttemptDir(root, s.seed, s.attempt).path("progress.jsonl") for s in result.seeds}
+    return {seed: without_redone(read_events(path)) for seed, path in journals.items()}
 
 
 def _save(path: Path, figure: Figure) -> Path:

@@ -32,6 +32,7 @@ class Evidence:
         devices: name of each rank's device.
         odd: why the track's clocks do not bind this run beside its devices (placement, mode, no clock); "" for nothing.
         trainings: how often training began in this attempt.
+        resumable: whether training may go on where it was lost (research mode).
         warmup_sha256: hash of parameters, optimizer, loader and generators after the warm-up; training stops where it differs
             from the one before it.
         val_opens: openings of validation files by the training processes, for logged validation and other; None: not recorded.
@@ -57,6 +58,7 @@ class Evidence:
     odd: str
     data_read_s: float
     trainings: int
+    resumable: bool = False
     eval_s: float | None = None
     warmup_steps: int
     warmup_sha256: str
@@ -152,9 +154,12 @@ def _clock(seen: Evidence, name: str, value_s: float | None, broken: str, source
 
 
 def _one_attempt(seen: Evidence) -> Gate:
-    ok = seen.trainings == 1
+    name, source, ok = "trainings in the attempt", "progress.jsonl", seen.trainings == 1
+    if seen.resumable:
+        why = "research mode goes on from a checkpoint; it is no record"
+        return not_applicable(name, seen.trainings, 1, why=why, source=source)
     why = "" if ok else f"training began {seen.trainings} times in this attempt"
-    return judged("trainings in the attempt", seen.trainings, 1, ok, why=why, source="progress.jsonl")
+    return judged(name, seen.trainings, 1, ok, why=why, source=source)
 
 
 def _warm_up(seen: Evidence) -> Gate:

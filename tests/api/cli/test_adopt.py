@@ -13,8 +13,10 @@ import pytest
 from api.client import Client, watch
 from api.service.adopting import DriverLives, Run, adopt_run
 from api.store import Store, attempts, open_store, sweeps
+from api.store.adopting import NEVER
 from api.store.rows import Pool
 from cluster.diagnose import Answer
+from cluster.failure import Spent
 from cluster.job_client import JobsUnreachable
 from cluster.storage import sole_driver
 from cluster.submission import find_run
@@ -116,7 +118,9 @@ def test_while_its_driver_lives_a_run_is_adopted_once_all_seeds_have_begun(store
         begin(root, 2)
         sweep = adopt(store, root)
     with store.read() as c:
-        assert {row.lost for row in attempts.current(c, sweep)} == {1}  # a lost seed is the driver's to replace
+        assert {row.had for row in attempts.current(c, sweep)} == {
+            Spent(lost=NEVER, preempted=NEVER)
+        }  # a lost seed is the driver's to replace
 
 
 def test_a_driver_that_only_ray_knows_of_counts_too(store: Store, tmp_path: Path) -> None:

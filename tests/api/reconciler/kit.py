@@ -168,7 +168,7 @@ class Bench:
     def retry(self, sweep: str, seed: int) -> AttemptRow:
         with self.store.write() as c:
             old = next(row for row in attempts.current(c, sweep) if row.seed == seed)
-            return attempts.retry(c, sweep, seed, now=self.clock(), ageing_s=3600.0, adopt_from=old.attempt, automatic=False)
+            return attempts.retry(c, sweep, seed, now=self.clock(), ageing_s=3600.0, adopt_from=old.attempt, automatic=None)
 
     def tick(self, seconds: float = 1.0) -> Tick:
         self.now += seconds

@@ -219,7 +219,7 @@ def test_a_lost_attempt_is_replaced_once_and_the_new_one_adopts_its_phases(bench
     bench.stub.forget("swp-s1-a2", ends=True)
     bench.ticks(40)
     assert [row.state for row in bench.history("swp")] == [State.LOST, State.LOST]
-    assert bench.row("swp", 1).lost == 1
+    assert bench.row("swp", 1).had.lost == 1
     assert "does not know the job" in str(bench.row("swp", 1).reason)
 
 

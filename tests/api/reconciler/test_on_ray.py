@@ -159,7 +159,7 @@ def test_a_killed_job_fails_and_its_retry_takes_over_nothing_that_is_unfinished(
     row = service.until("killed", State.FAILED, seconds=90)
     assert "ended" in str(row.reason) or "exit" in str(row.reason), row.reason
     with service.store.write() as c:
-        attempts.retry(c, "killed", 42, now=time.time(), ageing_s=3600.0, adopt_from=1, automatic=False)
+        attempts.retry(c, "killed", 42, now=time.time(), ageing_s=3600.0, adopt_from=1, automatic=None)
     service.loop.nudge()
     again = service.training("killed")
     assert (again.attempt, again.job_id) == (2, "killed-s42-a2")

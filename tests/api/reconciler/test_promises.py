@@ -9,6 +9,7 @@ import pytest
 
 from api.store import attempts
 from api.store.rows import Pool
+from cluster.failure import Spent
 from recur.errors import DataError
 from recur.record.result import State
 from tests.api.reconciler.kit import Bench, on_gpus, quick_folder
@@ -78,7 +79,9 @@ def test_a_failed_that_nobody_saw_counts_once_the_heartbeat_is_stale(bench: Benc
     bench.ticks(58)
     assert bench.row("swp", 1).state is State.RUNNING
     bench.ticks(4)
-    assert (bench.row("swp", 1).state, bench.row("swp", 1).reason) == (State.FAILED, "Job supervisor actor died")
+    first, second = bench.history("swp")
+    assert (first.state, first.reason) == (State.FAILED, "Job supervisor actor died")
+    assert second.had == Spent(lost=1)
 
 
 def test_a_lost_history_ends_nothing_while_the_heartbeat_goes_on(bench: Bench) -> None:

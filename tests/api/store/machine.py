@@ -23,6 +23,7 @@ from sqlalchemy import Connection, delete
 from api.store import RetryRefused, Store, attempts, counts, sweeps
 from api.store.rows import AttemptRow, Ending, Pool
 from api.store.tables import metadata
+from cluster.failure import Cause
 from recur.record.result import State, worst
 from tests.api.store.kit import HOUR_S, numbers
 from tests.api.store.model import HELD, SLOTS, Modelled, Steps
@@ -127,9 +128,10 @@ class Machine(Steps, RuleBasedStateMachine):
         known = self.model[name]
         seat = known.seats[seed]
         refused = not seat.state.terminal or (automatic and known.cancelled)
+        why = Cause.VANISHED if automatic else None
         try:
             with self.store.write() as c:
-                row = attempts.retry(c, name, seed, now=self.tick(), ageing_s=HOUR_S, adopt_from=None, automatic=automatic)
+                row = attempts.retry(c, name, seed, now=self.tick(), ageing_s=HOUR_S, adopt_from=None, automatic=why)
         except RetryRefused:
             assert refused
             return
@@ -192,7 +194,7 @@ class Machine(Steps, RuleBasedStateMachine):
             mine = [r for r in history if r.seed == seed]
             assert [r.state for r in mine] == seat.states
             assert [r.current for r in mine] == [False] * (len(mine) - 1) + [True]
-            assert (mine[-1].ending, mine[-1].lost) == (seat.ending, seat.lost)
+            assert (mine[-1].ending, mine[-1].had.lost) == (seat.ending, seat.lost)
             assert (mine[-1].warning or "") == "; ".join(seat.warnings)
 
 

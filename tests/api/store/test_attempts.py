@@ -9,6 +9,7 @@ import pytest
 from api.store import ForbiddenMove, RetryRefused, Store, UnknownSweep, attempts, counts, events, sweeps
 from api.store.rows import Ending, Pool
 from api.store.transitions import ENDS_IN
+from cluster.failure import Cause
 from recur.record.result import State
 from tests.api.store.kit import HOUR_S, RESULT, current, drive, drive_seed, new_sweep, numbers, prepare, put
 
@@ -208,8 +209,8 @@ def test_a_retry_is_a_new_attempt_and_the_old_one_stays(store: Store) -> None:
     put(store, seeds=(1, 2), priority=2)
     drive_seed(store, "a-1", 1, S.FAILED)
     with store.write() as c:
-        new = attempts.retry(c, "a-1", 1, now=5000.0, ageing_s=HOUR_S, adopt_from=1, automatic=False)
-        assert (new.attempt, new.state, new.job_id, new.adopt_from, new.lost) == (2, S.QUEUED, "a-1-s1-a2", 1, 0)
+        new = attempts.retry(c, "a-1", 1, now=5000.0, ageing_s=HOUR_S, adopt_from=1, automatic=None)
+        assert (new.attempt, new.state, new.job_id, new.adopt_from, new.had.lost) == (2, S.QUEUED, "a-1-s1-a2", 1, 0)
         assert (new.queued_at, new.rank, new.result, new.reason) == (5000.0, 5000.0 - 2 * HOUR_S, None, None)
         assert [(r.seed, r.attempt, r.current) for r in attempts.history(c, "a-1")] == [(1, 1, False), (1, 2, True), (2, 1, True)]
         old = attempts.get(c, "a-1", 1, 1)
@@ -217,8 +218,8 @@ def test_a_retry_is_a_new_attempt_and_the_old_one_stays(store: Store) -> None:
         last = events.since(c, "a-1", 0, 100)[-1]
         assert (last.kind, last.seed, last.attempt, last.data["automatic"]) == ("retry", 1, 2, False)
         drive(c, new, S.LOST)
-        third = attempts.retry(c, "a-1", 1, now=6000.0, ageing_s=HOUR_S, adopt_from=None, automatic=True)
-        assert (third.attempt, third.lost) == (3, 1)
+        third = attempts.retry(c, "a-1", 1, now=6000.0, ageing_s=HOUR_S, adopt_from=None, automatic=Cause.VANISHED)
+        assert (third.attempt, third.had.lost) == (3, 1)
 
 
 def test_a_seed_that_has_not_ended_cannot_be_retried(store: Store) -> None:
@@ -226,9 +227,9 @@ def test_a_seed_that_has_not_ended_cannot_be_retried(store: Store) -> None:
     for state in (S.QUEUED, S.SUBMITTING, S.SUBMITTED, S.RUNNING, S.CANCELLING):
         with pytest.raises(RetryRefused, match=state), store.write() as c:
             drive(c, current(c, "a-1", 1), state)
-            attempts.retry(c, "a-1", 1, now=1.0, ageing_s=HOUR_S, adopt_from=None, automatic=False)
+            attempts.retry(c, "a-1", 1, now=1.0, ageing_s=HOUR_S, adopt_from=None, automatic=None)
     with pytest.raises(UnknownSweep), store.write() as c:
-        attempts.retry(c, "a-1", 77, now=1.0, ageing_s=HOUR_S, adopt_from=None, automatic=False)
+        attempts.retry(c, "a-1", 77, now=1.0, ageing_s=HOUR_S, adopt_from=None, automatic=None)
 
 
 def test_a_cancelled_sweep_revives_only_when_someone_asks(store: Store) -> None:
@@ -237,9 +238,9 @@ def test_a_cancelled_sweep_revives_only_when_someone_asks(store: Store) -> None:
     with store.write() as c:
         sweeps.cancel_asked(c, "a-1", now=1.0)
     with pytest.raises(RetryRefused, match="cancelled"), store.write() as c:
-        attempts.retry(c, "a-1", 1, now=2.0, ageing_s=HOUR_S, adopt_from=1, automatic=True)
+        attempts.retry(c, "a-1", 1, now=2.0, ageing_s=HOUR_S, adopt_from=1, automatic=Cause.VANISHED)
     with store.write() as c:
-        attempts.retry(c, "a-1", 1, now=3.0, ageing_s=HOUR_S, adopt_from=1, automatic=False)
+        attempts.retry(c, "a-1", 1, now=3.0, ageing_s=HOUR_S, adopt_from=1, automatic=None)
         sweep = sweeps.get(c, "a-1")
         assert sweep is not None and sweep.cancelled_at is None
         assert len(attempts.admit(c, Pool.CPU, 1, now=4.0, limit=1)) == 1
@@ -266,7 +267,7 @@ def test_counts_for_metrics(store: Store) -> None:
     put(store, "g-1", seeds=(1,), pool=Pool.GPU, created_at=60.0)
     drive_seed(store, "a-1", 1, S.FAILED)
     with store.write() as c:
-        attempts.retry(c, "a-1", 1, now=80.0, ageing_s=HOUR_S, adopt_from=None, automatic=False)
+        attempts.retry(c, "a-1", 1, now=80.0, ageing_s=HOUR_S, adopt_from=None, automatic=None)
         drive(c, current(c, "a-1", 2), S.RUNNING)
         drive(c, current(c, "g-1", 1), S.SUCCEEDED)
     with store.read() as c:

@@ -65,7 +65,7 @@ def test_a_line_counts_current_attempts_and_scores_succeeded_seeds(store: Store)
         row = drive(c, current(c, "a-1", 3), State.RUNNING)
         assert attempts.move(c, row, State.INVALID, now=1.0, result={**RESULT, "total_bytes": 17_000_000})
         drive(c, current(c, "a-1", 4), State.FAILED)
-        attempts.retry(c, "a-1", 4, now=1.0, ageing_s=HOUR_S, adopt_from=None, automatic=False)
+        attempts.retry(c, "a-1", 4, now=1.0, ageing_s=HOUR_S, adopt_from=None, automatic=None)
         (line,) = listed(c, limit=5, after=None, state=None, sort="name").lines
     assert line == ListedSweep(
         id="a-1",
@@ -114,7 +114,7 @@ def test_only_the_current_attempt_decides(store: Store) -> None:
     put(store, seeds=(1,))
     with store.write() as c:
         drive(c, current(c, "a-1", 1), State.FAILED)
-        new = attempts.retry(c, "a-1", 1, now=1.0, ageing_s=HOUR_S, adopt_from=None, automatic=False)
+        new = attempts.retry(c, "a-1", 1, now=1.0, ageing_s=HOUR_S, adopt_from=None, automatic=None)
         assert len(listed(c, limit=5, after=None, state="QUEUED", sort="name").lines) == 1
         drive(c, new, State.SUCCEEDED)
         assert listed(c, limit=5, after=None, state="FAILED", sort="name").lines == ()

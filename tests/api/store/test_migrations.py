@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from api.store import MigrationState, Store, attempts, events, idempotency, keys, migrate, open_store, sweeps
 from api.store.rows import Pool
 from api.store.tables import metadata
+from cluster.failure import Cause
 from recur.errors import InputError
 from recur.record.result import State
 from tests.api.postgres import Postgres
@@ -171,7 +172,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(empty: str, second
     with store.write() as c:
         assert "extra" not in inspect(c).get_table_names()
         drive(c, current(c, "a-1", 1), State.FAILED)
-        attempts.retry(c, "a-1", 1, now=1.0, ageing_s=HOUR_S, adopt_from=None, automatic=False)
+        attempts.retry(c, "a-1", 1, now=1.0, ageing_s=HOUR_S, adopt_from=None, automatic=None)
         assert events.since(c, "a-1", 0, 100)[-1].kind == "retry"
     store.close()
 
@@ -189,7 +190,7 @@ def make_old(path: Path, sql: Path) -> None:
         attempts.beat(c, row, phase="train", progress={"step": 3, "loss": 2.5}, now=1500.0, say=True)
         attempts.move(c, row, State.SUCCEEDED, now=2000.0, result=RESULT, gates=[{"name": "cap", "verdict": "pass"}])
         attempts.warn(c, drive(c, current(c, "old-1", 2), State.LOST), "gone", now=2100.0)
-        again = attempts.retry(c, "old-1", 2, now=2200.0, ageing_s=HOUR_S, adopt_from=1, automatic=True)
+        again = attempts.retry(c, "old-1", 2, now=2200.0, ageing_s=HOUR_S, adopt_from=1, automatic=Cause.VANISHED)
         drive(c, again, State.RUNNING)
         keys.create(c, "ann", Scope.SUBMIT, now=1.0)
         idempotency.keep(c, "ann", "k1", "0" * 64, "old-1", now=1000.0)

@@ -63,7 +63,7 @@ def test_a_sweep_whose_data_failed_is_prepared_again_after_a_retry(store: Store)
     put(store, ready=False, seeds=(1,))
     with store.write() as c:
         assert attempts.move(c, current(c, "a-1", 1), State.FAILED, now=1700.0, reason="no data")
-        attempts.retry(c, "a-1", 1, now=1800.0, ageing_s=HOUR_S, adopt_from=None, automatic=False)
+        attempts.retry(c, "a-1", 1, now=1800.0, ageing_s=HOUR_S, adopt_from=None, automatic=None)
     with store.read() as c:
         assert [s.sweep for s in sweeps.unprepared(c, 10)] == ["a-1"]
 
@@ -129,7 +129,7 @@ def test_a_report_is_due_when_every_seed_has_ended_and_again_after_a_retry(store
         row = sweeps.reported(c, "a-1", record_path="record", warning="one seed failed", now=2000.0)
         assert row is not None and (row.record_path, row.warning, row.reported_at) == ("record", "one seed failed", 2000.0)
         assert sweeps.unreported(c, 10) == ()
-        attempts.retry(c, "a-1", 2, now=2100.0, ageing_s=HOUR_S, adopt_from=None, automatic=False)
+        attempts.retry(c, "a-1", 2, now=2100.0, ageing_s=HOUR_S, adopt_from=None, automatic=None)
         open_again = sweeps.get(c, "a-1")
         assert open_again is not None and open_again.reported_at is None
         drive(c, current(c, "a-1", 2), State.SUCCEEDED)

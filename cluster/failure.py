@@ -1,0 +1,106 @@
+"""What follows a failure: a pure function of the causes so far. No clock, no files, no job system.
+
+A record attempt is never resumed inside its 600 s: a retry is a whole new attempt. What the user must mend is never tried
+again; a machine that was taken away has a budget of its own, because it says nothing about the run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+
+class Cause(StrEnum):
+    """Why an attempt, or a training inside one, ended without its numbers."""
+
+    INPUT = "input"
+    """Bad data, recipe, disk: the user's to mend."""
+    PLACEMENT = "placement"
+    """No node can ever hold it."""
+    RULE = "rule"
+    """It finished, and a gate of the challenge failed."""
+    PROGRAM = "program"
+    """An exception of the program's own (divergence, a bug): it would come again."""
+    WORKER = "worker"
+    """A training process died without an exception: killed, out of memory, a device that fell off the bus."""
+    NODE = "node"
+    """A machine went away: a spot instance taken back, a power cut."""
+    DRIVER = "driver"
+    """The process that drives the attempt died, and the job system saw it end."""
+    VANISHED = "vanished"
+    """Nothing of it can be seen any more."""
+    STOPPED = "stopped"
+    """Its job was stopped by somebody."""
+
+
+class Action(StrEnum):
+    """What is done."""
+
+    RETRY = "retry"
+    FAIL = "fail"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """Retries that one seed gets without being asked: ``lost`` for what died, ``preempted`` for nodes that went away."""
+
+    lost: int = 1
+    preempted: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """Retries of both kinds that a seed has had."""
+
+    lost: int = 0
+    preempted: int = 0
+
+    def plus(self, cause: Cause) -> Spent:
+        """One more, for this cause."""
+        if cause is Cause.NODE:
+            return replace(self, preempted=self.preempted + 1)
+        return replace(self, lost=self.lost + 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """The action, and why, for a person."""
+
+    action: Action
+    reason: str
+
+
+_NEVER = {
+    Cause.INPUT: "not tried again: the input has to be mended first",
+    Cause.PLACEMENT: "not tried again: no node of this cluster can hold it",
+    Cause.PROGRAM: "not tried again: the same program on the same data would fail the same way",
+    Cause.STOPPED: "not tried again: it was stopped on purpose",
+}
+_DIED = {
+    Cause.WORKER: "a training process died",
+    Cause.NODE: "its node went away",
+    Cause.DRIVER: "its driver died",
+    Cause.VANISHED: "nothing of it can be seen any more",
+}
+
+
+def decide(cause: Cause, had: Spent, budget: Budget) -> Decision:
+    """What follows ``cause``.
+
+    Args:
+        cause: why it ended now.
+        had: retries that nobody asked for, so far.
+        budget: how many there may be.
+    """
+    if cause is Cause.RULE:
+        return Decision(action=Action.INVALID, reason="it finished, but a gate failed")
+    if cause in _NEVER:
+        return Decision(action=Action.FAIL, reason=_NEVER[cause])
+    taken = cause is Cause.NODE
+    spent, most = (had.preempted, budget.preempted) if taken else (had.lost, budget.lost)
+    if spent < most:
+        return Decision(action=Action.RETRY, reason=f"{_DIED[cause]}: retry {spent + 1} of {most}")
+    return Decision(
+        action=Action.FAIL, reason=f"{_DIED[cause]}, and its {most} retries are spent: look at its logs, then retry it"
+    )

@@ -1,0 +1,215 @@
+"""A cluster of real Ray nodes on this machine, each with eight faked GPUs, and the ways to hurt it.
+
+Nodes are processes of `ray start`, killed as a whole like a machine whose power is cut. A seed is two workers of four GPUs; its
+driver runs on the head, which has no GPU.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import requests
+
+from cluster.job_client import RayJobs
+from cluster.launch import seed_environment
+from cluster.seats import Seat, SweepPlan
+from cluster.session import OWN_CLUSTER
+from cluster.sweep import SweepLoop
+from recur.data.dataset import Dataset
+from recur.errors import ArtifactError
+from recur.record.attempt import AttemptDir
+from recur.record.journal import read_events
+from recur.record.result import Phase
+from recur.seedspec import SeedSpec
+from tests.cluster.kit import ROOT, Head, alive, free_ports, ray_head, wait_for
+from tests.recipes import tiny_recipe
+
+GPUS, NODES = 8, 3
+RECIPE = (
+    "cluster.workers=2",
+    "cluster.gpus_per_worker=4",
+    "cluster.cpus_per_worker=1",
+    "cluster.eval_shards=2",
+    "train.peak_tflops=1.0",
+    "train.log_every=1",
+    "train.steps=60",
+    "train.val_every=0",
+)
+PIECE = re.compile(r"ray::(\w+\[seed=|_Worker)")
+"""Title of a process that runs a piece of a seed: a task by its name, or an actor that holds GPUs."""
+
+
+def parents() -> dict[int, int]:
+    """Every process and its parent."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            try:
+                found[int(folder.name)] = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    return found
+
+
+def below(pid: int) -> set[int]:
+    """A process and all that descend from it."""
+    family, tree = {pid}, parents()
+    while more := {child for child, parent in tree.items() if parent in family} - family:
+        family |= more
+    return family
+
+
+def kill(pids: set[int]) -> None:
+    """SIGKILL, and see them gone."""
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    wait_for(lambda: not [pid for pid in pids if alive(pid)], 30, every_s=0.05)
+
+
+def titles() -> dict[int, str]:
+    """Command lines of all processes."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            try:
+                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    return found
+
+
+@dataclass(kw_only=True)
+class Nodes:
+    """The head and its worker nodes."""
+
+    head: Head
+    held: ExitStack
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def add(self) -> None:
+        """One more node with eight GPUs; waits until Ray counts it."""
+        before = self.alive()
+        names = ("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "metrics-export-port")
+        flags = [f"--{name}={port}" for name, port in zip(names, free_ports(3), strict=True)]
+        flags += [f"--address={self.head.gcs}", f"--num-gpus={GPUS}", "--num-cpus=4", "--object-store-memory=100000000"]
+        flags += ["--min-worker-port=0", "--max-worker-port=0", "--disable-usage-stats", "--block"]
+        log = self.held.enter_context((self.head.home / f"node{len(self.processes)}.log").open("wb"))
+        line = [str(Path(sys.executable).with_name("ray")), "start", *flags]
+        where = {"env": dict(self.head.environment), "cwd": self.head.home, "start_new_session": True}
+        node = subprocess.Popen(line, stdout=log, stderr=log, **where)  # type: ignore[call-overload]
+        self.held.callback(self.end, node)
+        self.processes.append(node)
+        wait_for(lambda: self.alive() > before, 60)
+
+    def alive(self) -> int:
+        """Nodes with GPUs that Ray counts."""
+        try:
+            return sum(1 for node in RayJobs(self.head.dashboard).nodes() if node.gpus)
+        except requests.RequestException:
+            return 0
+
+    def end(self, node: subprocess.Popen[bytes]) -> None:
+        """Pull the plug of a node."""
+        kill(below(node.pid))
+        node.wait(10)
+        if node in self.processes:
+            self.processes.remove(node)
+
+    def node_of(self, pid: int) -> subprocess.Popen[bytes]:
+        """The node that a process belongs to."""
+        return next(node for node in self.processes if pid in below(node.pid))
+
+    def all_alive(self) -> None:
+        """Add nodes until there are as many as at first."""
+        while len(self.processes) < NODES:
+            self.add()
+        wait_for(lambda: self.alive() == NODES, 90)
+
+
+@contextmanager
+def cluster(nodes: int = NODES) -> Iterator[Nodes]:
+    """A head without GPUs and so many nodes with eight each."""
+    with ray_head(cpus=2) as head, ExitStack() as held:
+        made = Nodes(head=head, held=held)
+        for _ in range(nodes):
+            made.add()
+        yield made
+
+
+def seed_spec(out: Path, dataset: Dataset, sweep: str, *overrides: str) -> SeedSpec:
+    """The template of a sweep of seeds with two workers of four GPUs."""
+    recipe = tiny_recipe(*RECIPE, *overrides)
+    return SeedSpec(sweep=sweep, seed=0, attempt=0, recipe=recipe, dataset_root=dataset.root, out=out)
+
+
+class Run:
+    """A sweep on the cluster, driven in this process as jobs/record.py does it.
+
+    Args:
+        template: of its seeds.
+        seeds: which.
+        head: where.
+        slots: seeds at a time.
+    """
+
+    def __init__(self, template: SeedSpec, seeds: tuple[int, ...], head: Head, *, slots: int = NODES) -> None:
+        environment = seed_environment(ROOT)
+        variables = environment["env_vars"]
+        assert isinstance(variables, dict)
+        variables |= {OWN_CLUSTER: head.gcs, "RAY_ADDRESS": head.gcs, "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"}
+        self.plan = SweepPlan(template=template, seeds=seeds, slots=slots, runtime_env=environment)
+        self.loop = SweepLoop(self.plan, RayJobs(head.dashboard), clock=time.time)
+        template.sweep_root.mkdir(parents=True, exist_ok=True)
+
+    def until(self, what: Callable[[], object], seconds: float, *, every_s: float = 0.02) -> object:
+        """Drive the sweep until ``what()`` is true; the loop itself ticks twice a second."""
+        end, next_tick = time.monotonic() + seconds, 0.0
+        while time.monotonic() < end:
+            if time.monotonic() >= next_tick:
+                self.loop.tick()
+                next_tick = time.monotonic() + 0.5
+            if found := what():
+                return found
+            time.sleep(every_s)
+        raise AssertionError(f"not within {seconds:g} s: {[(s.seed, s.attempt, s.state, s.reason) for s in self.loop.seats]}")
+
+    def seat(self, seed: int) -> Seat:
+        """Where a seed stands."""
+        return next(seat for seat in self.loop.seats if seat.seed == seed)
+
+    def attempt(self, seed: int) -> AttemptDir:
+        """Folder of the seed's present attempt."""
+        return self.plan.attempt(seed, self.seat(seed).attempt)
+
+    def in_phase(self, seed: int, phase: Phase) -> bool:
+        """Whether the present attempt has entered a phase and not left it."""
+        attempt = self.attempt(seed)
+        try:
+            events = read_events(attempt.path("progress.jsonl"))
+        except ArtifactError:
+            return False
+        entered = [str(e.fields["phase"]) for e in events if e.kind == "phase"]
+        return bool(entered) and entered[-1] == phase.value
+
+    def driver(self, seed: int) -> set[int]:
+        """The process that drives the present attempt."""
+        spec = str(self.attempt(seed).path("spec.json"))
+        return {pid for pid, line in titles().items() if "jobs/seed.py" in line and spec in line}
+
+    def beat_pid(self, seed: int) -> int | None:
+        """The process of the last heartbeat: rank 0 while it trains, the driver afterwards."""
+        beat = self.attempt(seed).read_heartbeat()
+        pid = beat.get("pid") if beat else None
+        return pid if isinstance(pid, int) else None

@@ -1,0 +1,160 @@
+"""A worker, a driver, a node killed in each phase, and the head: no seed is lost or counted twice, and artifacts are the same."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from recur.data.dataset import Dataset
+from recur.record.attempt import artifact_path, read_seed_result
+from recur.record.journal import read_events
+from recur.record.result import Phase, SeedResult, State
+from tests.api.volume import measured
+from tests.cluster.kit import free_ports, ray_head, short_folder, wait_for
+from tests.faults.kit import PIECE, Nodes, Run, below, cluster, kill, seed_spec, titles
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
+
+SEED = 42
+PHASES = (Phase.TRAIN, Phase.CALIBRATE, Phase.QUANTIZE, Phase.FIT, Phase.EVALUATE, Phase.VERIFY)
+ENDS_S = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whole:
+    """A seed that nobody disturbed."""
+
+    result: SeedResult
+    artifact: bytes
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    with cluster() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def out() -> Iterator[Path]:
+    with short_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def whole(nodes: Nodes, out: Path, tiny_dataset: Dataset) -> Whole:
+    run = Run(seed_spec(out, tiny_dataset, "whole"), (SEED,), nodes.head)
+    run.until(lambda: run.loop.done, ENDS_S)
+    return counted(run, SEED)
+
+
+def counted(run: Run, seed: int) -> Whole:
+    """The one result that counts, with its artifact."""
+    assert run.seat(seed).state is State.SUCCEEDED, run.seat(seed).reason
+    result, artifact = read_seed_result(run.plan.root, seed), artifact_path(run.plan.root, seed)
+    assert result is not None and artifact is not None
+    return Whole(result=result, artifact=artifact.read_bytes())
+
+
+def check_same(run: Run, seed: int, whole: Whole) -> Whole:
+    """What a disturbed seed ended in is what an undisturbed one does, but for the attempt's number and the clocks."""
+    mine = counted(run, seed)
+    assert mine.artifact == whole.artifact
+    assert (mine.result.val_bpb, mine.result.total_bytes) == (whole.result.val_bpb, whole.result.total_bytes)
+    done = [a for a in range(1, mine.result.attempt + 1) if (run.plan.attempt(seed, a).path("result.json")).exists()]
+    assert done == [mine.result.attempt], "two attempts have a result"
+    return mine
+
+
+def victim(run: Run, nodes: Nodes, what: str, phase: Phase) -> tuple[str, set[int]]:
+    """What is killed, by name, and the processes that are it."""
+    if what == "driver":
+        return "driver", run.driver(SEED)
+    if phase in (Phase.TRAIN, Phase.CALIBRATE):
+        pid = run.beat_pid(SEED)
+        assert pid is not None
+        return ("rank 0", {pid}) if what == "worker" else ("node", below(nodes.node_of(pid).pid))
+    pieces = {pid: title for pid, title in titles().items() if PIECE.match(title)}
+    if what == "worker":
+        return next(((title.split("]")[0], {pid}) for pid, title in pieces.items()), ("no piece was running", set()))
+    on = next((node for node in nodes.processes if below(node.pid) & set(pieces)), nodes.processes[0])
+    return "node", below(on.pid)
+
+
+@pytest.mark.parametrize("what", ["worker", "driver", "node"])
+@pytest.mark.parametrize("phase", PHASES, ids=str)
+def test_a_kill_costs_no_seed_and_changes_no_byte(
+    phase: Phase, what: str, nodes: Nodes, out: Path, whole: Whole, tiny_dataset: Dataset
+) -> None:
+    nodes.all_alive()
+    run = Run(seed_spec(out, tiny_dataset, f"{what}-{phase}"), (SEED,), nodes.head)
+    run.until(lambda: run.in_phase(SEED, phase) and victim(run, nodes, what, phase)[1], ENDS_S)
+    name, pids = victim(run, nodes, what, phase)
+    there = run.in_phase(SEED, phase)
+    killed_at = time.time()
+    kill(pids)
+    nodes.processes[:] = [node for node in nodes.processes if node.poll() is None]
+    run.until(lambda: run.loop.done, ENDS_S)
+    mine = check_same(run, SEED, whole)
+    numbers = {
+        "killed": name,
+        "in_time": there,
+        "attempts": mine.result.attempt,
+        "recovered_s": round(signs_after(run, killed_at) - killed_at, 1),
+        "ended_s": round(time.time() - killed_at, 1),
+    }
+    print(f"\nkill {what} in {phase}: {numbers}")
+    measured(f"kill_{what}_{phase}", numbers)
+
+
+def signs_after(run: Run, killed_at: float) -> float:
+    """When the seed was first seen to go on: a phase entered or a step made by whoever took over, or else its end."""
+    for number in range(1, run.seat(SEED).attempt + 1):
+        for event in read_events(run.plan.attempt(SEED, number).path("progress.jsonl")):
+            if event.at > killed_at and event.kind in ("phase", "step"):
+                return event.at
+    return time.time()
+
+
+def test_three_seeds_run_on_three_nodes_and_a_fourth_waits(nodes: Nodes, out: Path, tiny_dataset: Dataset) -> None:
+    nodes.all_alive()
+    seeds = (1, 2, 3, 4)
+    run = Run(seed_spec(out, tiny_dataset, "four", "train.steps=150"), seeds, nodes.head)
+
+    def training() -> set[int]:
+        return {seed for seed in seeds if run.seat(seed).state is State.RUNNING and run.in_phase(seed, Phase.TRAIN)}
+
+    run.until(lambda: len(training()) == 3, ENDS_S)
+    at_once = training()
+    waits = (set(seeds) - at_once).pop()
+    assert run.seat(waits).state is State.QUEUED
+    hosts = {seed: nodes.node_of(pid).pid for seed in at_once if (pid := run.beat_pid(seed)) is not None}
+    assert len(set(hosts.values())) == 3, "two seeds share a node"
+    run.until(lambda: run.loop.done, 600)
+    assert [run.seat(seed).state for seed in seeds] == [State.SUCCEEDED] * 4
+    assert all(run.seat(seed).attempt == 1 for seed in seeds)
+
+
+@pytest.mark.parametrize("phase", [Phase.TRAIN, Phase.EVALUATE], ids=str)
+def test_a_head_that_dies_takes_no_seed_with_it(phase: Phase, out: Path, whole: Whole, tiny_dataset: Dataset) -> None:
+    ports = free_ports(6)
+    template = seed_spec(out, tiny_dataset, f"head-{phase}")
+    with ray_head(cpus=2, gpus=8, ports=ports) as head:
+        run = Run(template, (SEED,), head, slots=1)
+        run.until(lambda: run.in_phase(SEED, phase), ENDS_S)
+        killed_at = time.time()
+        head.end()
+    with ray_head(cpus=2, gpus=8, ports=ports) as head:
+        wait_for(lambda: head.get("/api/jobs/").status_code == 200, 60)
+        run.until(lambda: run.loop.done, ENDS_S)
+        mine = check_same(run, SEED, whole)
+    numbers = {
+        "attempts": mine.result.attempt,
+        "recovered_s": round(signs_after(run, killed_at) - killed_at, 1),
+        "ended_s": round(time.time() - killed_at, 1),
+    }
+    print(f"\nkill head in {phase}: {numbers}")
+    measured(f"kill_head_{phase}", numbers)
