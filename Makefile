@@ -7,6 +7,10 @@
 #   make test-service              the service's whole suite at its quick volume, on real Ray heads too
 #   make test-service-long         the same at full volume; goes on where it was interrupted (hours)
 #   make service-packages          PostgreSQL and Chromium from Debian, which test-service drives (needs root)
+#   make test-faults               workers, drivers, nodes and heads of simulated clusters killed in every phase; corruptions, full
+#                                  disks, research mode killed at random (half an hour)
+#   make test-faults-long          the same five times; goes on where it was interrupted
+#   make chaos ARGS="--minutes 60" faults at random on a simulated cluster
 #   make test-probes               planted violations and honest evaluations, 100 seeds each (long)
 #   make test-record-folder        the shipped script in an environment with only its requirements.txt (long)
 #   TORCH_INDEX=URL make setup     take torch from another index, e.g. https://download.pytorch.org/whl/cpu
@@ -20,7 +24,7 @@ ARGS ?=
 REF ?= tests/golden
 SEEDS ?= 100
 
-.PHONY: setup record serve test test-ray test-rest test-rows test-service test-service-long service-packages test-probes test-record-folder check format conformance clean
+.PHONY: setup record serve test test-ray test-rest test-rows test-service test-service-long service-packages test-faults test-faults-long chaos test-probes test-record-folder check format conformance clean
 
 setup: $(VENV)/.ready
 
@@ -54,6 +58,15 @@ test-service: setup service-packages
 
 test-service-long: setup service-packages
 	RECUR_VOLUME=long $(PY) -m tests.api.long $(ARGS)
+
+test-faults: setup
+	$(PYTEST) -s tests/faults $(ARGS)
+
+test-faults-long: setup
+	$(PY) -m tests.faults.long $(ARGS)
+
+chaos: setup
+	RAY_AUTH_MODE=disabled RAY_USAGE_STATS_ENABLED=0 OMP_NUM_THREADS=1 $(PY) -m tests.chaos $(ARGS)
 
 service-packages:
 	test -x /usr/bin/chromium && ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || \

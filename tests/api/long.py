@@ -10,33 +10,20 @@ is there.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from recur.record.atomic import read_json, write_json_atomic
+from recur.record.atomic import read_json
+from tests.long import OUTCOMES, ROOT, Piece, drive
 
-ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "service"
 PAGE = ROOT / "docs" / "reliability.md"
 SOURCES = ("api", "cluster", "tests/api")
 BEGIN, END = "<!-- long:begin -->", "<!-- long:end -->"
-TIMEOUT_S = 4 * 3600
-
-
-def source() -> str:
-    """Hash of what the outcome depends on."""
-    digest = hashlib.sha256()
-    for folder in SOURCES:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+FULL = {"RECUR_VOLUME": "long", "RECUR_REQUIRE_POSTGRES": "1"}
 
 
 def tests() -> list[str]:
@@ -48,29 +35,6 @@ def tests() -> list[str]:
     return found
 
 
-def kept(results: Path) -> dict[str, Any]:
-    """What earlier runs left: outcome by test."""
-    file = results / "outcomes.json"
-    found: Any = read_json(file) if file.exists() else {}
-    return dict(found)
-
-
-def run(test: str, results: Path) -> dict[str, Any]:
-    """One test at full volume; its numbers go to the results folder."""
-    environment = {**os.environ, "RECUR_VOLUME": "long", "RECUR_RESULTS": str(results), "RECUR_REQUIRE_POSTGRES": "1"}
-    began = time.monotonic()
-    command = [sys.executable, "-m", "pytest", test, "-q", "-o", f"timeout={TIMEOUT_S}", "-p", "no:cacheprovider"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        print(done.stdout[-4000:])
-    return {
-        "passed": done.returncode == 0,
-        "seconds": round(time.monotonic() - began, 1),
-        "source": source(),
-        "day": time.strftime("%Y-%m-%d", time.gmtime()),
-    }
-
-
 def table(outcomes: dict[str, Any], results: Path) -> Iterator[str]:
     """The page's lines: every test's outcome, then every number that was measured."""
     yield "| test | passed | seconds | day |\n|---|---|---|---|"
@@ -79,7 +43,7 @@ def table(outcomes: dict[str, Any], results: Path) -> Iterator[str]:
         yield f"| `{short}` | {'yes' if found['passed'] else '**no**'} | {found['seconds']:,.0f} | {found['day']} |"
     yield "\n| measured | |\n|---|---|"
     for file in sorted(results.glob("*.json")):
-        if file.name != "outcomes.json":
+        if file.name != OUTCOMES:
             numbers: Any = read_json(file)
             yield f"| {file.stem} | {', '.join(f'{name} {value}' for name, value in numbers.items())} |"
 
@@ -100,22 +64,10 @@ def main() -> int:
     parser.add_argument("--again", action="store_true", help="also those that have passed")
     parser.add_argument("--jobs", type=int, default=1, help="tests at once; with more than one their times say little")
     args = parser.parse_args()
-    outcomes, here = kept(args.results), source()
-    chosen = [test for test in tests() if args.only in test]
-    due = [test for test in chosen if args.again or not _passed(outcomes.get(test), here)]
-    with ThreadPoolExecutor(args.jobs) as pool:
-        running = {pool.submit(run, test, args.results): test for test in due}
-        for done in as_completed(running):
-            test = running[done]
-            outcomes[test] = done.result()
-            write_json_atomic(args.results / "outcomes.json", outcomes)
-            print(f"{'passed' if outcomes[test]['passed'] else 'FAILED'} {outcomes[test]['seconds']:8.1f} s  {test}", flush=True)
+    pieces = {test: Piece(target=test, results=args.results) for test in tests() if args.only in test}
+    outcomes = drive(pieces, args.results, SOURCES, environment=FULL, again=args.again, jobs=args.jobs)
     write_page(outcomes, args.results)
-    return 0 if all(outcomes[test]["passed"] for test in chosen) else 1
-
-
-def _passed(before: dict[str, Any] | None, source: str) -> bool:
-    return before is not None and before["passed"] and before["source"] == source
+    return 0 if all(outcomes[test]["passed"] for test in pieces) else 1
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A cluster of real Ray nodes on this machine, each with eight faked GPUs, and the ways to hurt it.
 
-Nodes are processes of `ray start`, killed as a whole like a machine whose power is cut. A seed is two workers of four GPUs; its
+Nodes are processes of `ray start`, killed as a whole like a machine whose power is cut, with a temporary folder each: in one they
+would unpack the job's package over each other, under the feet of those that run in it. A seed is two workers of four GPUs; its
 driver runs on the head, which has no GPU.
 """
 
@@ -97,15 +98,17 @@ class Nodes:
     head: Head
     held: ExitStack
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    made: int = 0
 
     def add(self) -> None:
         """One more node with eight GPUs; waits until Ray counts it."""
-        before = self.alive()
+        before, self.made = self.alive(), self.made + 1
         names = ("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "metrics-export-port")
         flags = [f"--{name}={port}" for name, port in zip(names, free_ports(3), strict=True)]
         flags += [f"--address={self.head.gcs}", f"--num-gpus={GPUS}", "--num-cpus=4", "--object-store-memory=100000000"]
         flags += ["--min-worker-port=0", "--max-worker-port=0", "--disable-usage-stats", "--block"]
-        log = self.held.enter_context((self.head.home / f"node{len(self.processes)}.log").open("wb"))
+        flags += [f"--temp-dir={self.head.home}/n{self.made}"]  # as another machine would have
+        log = self.held.enter_context((self.head.home / f"node{self.made}.log").open("wb"))
         line = [str(Path(sys.executable).with_name("ray")), "start", *flags]
         where = {"env": dict(self.head.environment), "cwd": self.head.home, "start_new_session": True}
         node = subprocess.Popen(line, stdout=log, stderr=log, **where)  # type: ignore[call-overload]

@@ -1,0 +1,88 @@
+"""What the long suites share: tests in processes of their own, outcomes kept as soon as they are known, none run in vain."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recur.record.atomic import read_json, write_json_atomic
+
+ROOT = Path(__file__).resolve().parents[1]
+TIMEOUT_S = 4 * 3600
+OUTCOMES = "outcomes.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """What is run at once: pytest's argument, and where its numbers go."""
+
+    target: str
+    results: Path
+
+
+def source(folders: Sequence[str]) -> str:
+    """Hash of what the outcomes depend on."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def kept(results: Path) -> dict[str, Any]:
+    """What earlier runs left: outcome by name."""
+    file = results / OUTCOMES
+    found: Any = read_json(file) if file.exists() else {}
+    return dict(found)
+
+
+def run(piece: Piece, here: str, environment: Mapping[str, str]) -> dict[str, Any]:
+    """One piece in a process of its own; what it printed is shown when it fails."""
+    began = time.monotonic()
+    command = [sys.executable, "-m", "pytest", piece.target, "-q", "-o", f"timeout={TIMEOUT_S}", "-p", "no:cacheprovider"]
+    variables = {**os.environ, **environment, "RECUR_RESULTS": str(piece.results)}
+    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(done.stdout[-4000:])
+    seconds, day = round(time.monotonic() - began, 1), time.strftime("%Y-%m-%d", time.gmtime())
+    return {"passed": done.returncode == 0, "seconds": seconds, "source": here, "day": day}
+
+
+def drive(
+    pieces: Mapping[str, Piece],
+    results: Path,
+    folders: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    again: bool = False,
+    jobs: int = 1,
+) -> dict[str, Any]:
+    """Run what has not passed with this source; all outcomes, also of what was not asked for.
+
+    Args:
+        pieces: by name.
+        results: folder of the outcomes.
+        folders: whose source the outcomes depend on.
+        environment: of the tests.
+        again: also what has passed.
+        jobs: pieces at once.
+    """
+    outcomes, here = kept(results), source(folders)
+    passed = {name for name, one in outcomes.items() if one["passed"] and one["source"] == here}
+    with ThreadPoolExecutor(jobs) as pool:
+        due = {name: piece for name, piece in pieces.items() if again or name not in passed}
+        running = {pool.submit(run, piece, here, environment): name for name, piece in due.items()}
+        for done in as_completed(running):
+            name = running[done]
+            outcomes[name] = done.result()
+            write_json_atomic(results / OUTCOMES, outcomes)
+            print(f"{'passed' if outcomes[name]['passed'] else 'FAILED'} {outcomes[name]['seconds']:8.1f} s  {name}", flush=True)
+    return outcomes
