@@ -2,8 +2,8 @@
 #   make record                    the main job: three seeds, table, plots; without GPUs on embedded text, with the faithful
 #                                  profile of that size beside ours
 #   make serve                     the sweep service: a Ray head on this machine, API, page, a first key (recur up)
-#   make test                      tests of everything, three lanes side by side: those that start a Ray (test-ray), the
-#                                  service's faults, loads and browser without Ray (test-rows), all others (test-rest)
+#   make test                      tests of everything but the service's own suite, in two lanes of about the same length: those that
+#                                  start a Ray (test-ray) and those that train (test-training), beside all others (test-rest)
 #   make test-service              the service's whole suite at its quick volume, on real Ray heads too
 #   make test-service-long         the same at full volume; goes on where it was interrupted (hours)
 #   make service-packages          PostgreSQL and Chromium from Debian, which test-service drives (needs root)
@@ -20,11 +20,12 @@ PY := $(VENV)/bin/python
 TORCH_INDEX ?=
 TORCH_SPEC := $(shell grep -E '^torch==' constraints.txt)
 PYTEST = RAY_AUTH_MODE=disabled RAY_USAGE_STATS_ENABLED=0 OMP_NUM_THREADS=1 $(PY) -m pytest
+TRAINING := tests/recur/train tests/test_one_seed.py
 ARGS ?=
 REF ?= tests/golden
 SEEDS ?= 100
 
-.PHONY: setup record serve test test-ray test-rest test-rows test-service test-service-long service-packages test-faults test-faults-long chaos test-probes test-record-folder check format conformance clean
+.PHONY: setup record serve test test-ray test-training test-rest lane-ray test-service test-service-long service-packages test-faults test-faults-long chaos test-probes test-record-folder check format conformance clean
 
 setup: $(VENV)/.ready
 
@@ -42,16 +43,20 @@ serve: setup
 	$(PY) -m jobs.cli up $(ARGS)
 
 test: setup service-packages
-	$(MAKE) --no-print-directory -j3 --output-sync=target test-ray test-rest test-rows
+	$(MAKE) --no-print-directory -j2 --output-sync=target lane-ray test-rest
+
+lane-ray: setup
+	$(MAKE) --no-print-directory test-ray
+	$(MAKE) --no-print-directory test-training
 
 test-ray: setup
 	$(PYTEST) -m "ray and not service" $(ARGS)
 
-test-rest: setup
-	$(PYTEST) -m "not ray and not service" $(ARGS)
+test-training: setup
+	$(PYTEST) -m "not ray and not service" $(TRAINING) $(ARGS)
 
-test-rows: setup service-packages
-	RECUR_REQUIRE_POSTGRES=1 $(PYTEST) -m "service and not ray" tests/api $(ARGS)
+test-rest: setup
+	$(PYTEST) -m "not ray and not service" $(TRAINING:%=--ignore=%) $(ARGS)
 
 test-service: setup service-packages
 	RECUR_REQUIRE_POSTGRES=1 $(PYTEST) -m service -n 2 --dist loadfile tests/api $(ARGS)
