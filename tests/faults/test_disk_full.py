@@ -15,6 +15,7 @@ from cluster.launch import place_attempt
 from recur.data.dataset import Dataset
 from recur.errors import StorageError
 from recur.pipeline import LocalBackend, run_seed
+from recur.pipeline.training import CHECKPOINTS
 from recur.record.attempt import AttemptDir, write_seed_result
 from recur.record.plots import read_histories, write_plots
 from recur.record.report import write_sweep
@@ -59,8 +60,9 @@ def everything(spec: SeedSpec) -> SeedResult:
 
 
 def written(folder: Path) -> int:
-    """KiB that a folder holds."""
-    return sum(path.stat().st_blocks for path in folder.rglob("*") if path.is_file()) // 2
+    """KiB that a folder holds, without the checkpoints of research mode, which it can do without."""
+    files = [path for path in folder.rglob("*") if path.is_file() and CHECKPOINTS not in path.parts]
+    return sum(path.stat().st_blocks for path in files) // 2
 
 
 def check_whole_or_absent(attempt: AttemptDir) -> None:
