@@ -151,16 +151,16 @@ def test_cancel_ends_a_training_job_within_half_a_minute(service: Service) -> No
     wait_for(lambda: not named(str(service.out / "stopme" / "seed_42")), 10)  # the report of the sweep may be written
 
 
-def test_a_killed_job_fails_and_its_retry_takes_over_nothing_that_is_unfinished(service: Service) -> None:
+def test_a_killed_job_fails_and_is_tried_again_by_itself_from_the_first_unfinished_phase(service: Service) -> None:
     service.submit("killed", *ENDLESS)
     service.training("killed")
     for pid in named(str(service.out / "killed" / "seed_42" / "a1" / "spec.json")):
         os.kill(pid, signal.SIGKILL)
-    row = service.until("killed", State.FAILED, seconds=90)
-    assert "ended" in str(row.reason) or "exit" in str(row.reason), row.reason
-    with service.store.write() as c:
-        attempts.retry(c, "killed", 42, now=time.time(), ageing_s=3600.0, adopt_from=1, automatic=None)
-    service.loop.nudge()
+    wait_for(lambda: service.row("killed").attempt == 2, 90)
+    with service.store.read() as c:
+        first = attempts.history(c, "killed")[0]
+    assert first.state is State.FAILED
+    assert "ended" in str(first.reason) or "exit" in str(first.reason), first.reason
     again = service.training("killed")
     assert (again.attempt, again.job_id) == (2, "killed-s42-a2")
     with service.store.write() as c:
