@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from recur.record.result import SeedResult, State, summarise
 from recur.seedspec import PHASES, SeedSpec
 from tests.api.volume import measured
 from tests.recipes import tiny_recipe
+from tests.small_disk import small_disk
 
 DISK_KIB = 24 << 10
 SEED = 11
@@ -31,14 +31,8 @@ SEED = 11
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 24 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = shutil.which("mount")
-    line = [str(mount), "-t", "tmpfs", "-o", f"size={DISK_KIB}k", "none", str(folder)]
-    if mount is None or subprocess.run(line, capture_output=True, check=False).returncode:
-        pytest.skip("this user may not mount a small file system")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    with small_disk(tmp_path / "disk", DISK_KIB) as folder:
+        yield folder
 
 
 def leave(disk: Path, free_kib: int) -> Path:
