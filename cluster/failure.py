@@ -65,7 +65,7 @@ class Spent:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """The action, and why, for a person."""
+    """The action, and why: what can follow a failure's own reason in a sentence for a person."""
 
     action: Action
     reason: str
@@ -77,12 +77,8 @@ _NEVER = {
     Cause.PROGRAM: "not tried again: the same program on the same data would fail the same way",
     Cause.STOPPED: "not tried again: it was stopped on purpose",
 }
-_DIED = {
-    Cause.WORKER: "a training process died",
-    Cause.NODE: "its node went away",
-    Cause.DRIVER: "its driver died",
-    Cause.VANISHED: "nothing of it can be seen any more",
-}
+_SAY_IT_ALL = (Cause.INPUT, Cause.PLACEMENT, Cause.STOPPED)
+"""Their own reason already tells what to do."""
 
 
 def decide(cause: Cause, had: Spent, budget: Budget) -> Decision:
@@ -100,7 +96,12 @@ def decide(cause: Cause, had: Spent, budget: Budget) -> Decision:
     taken = cause is Cause.NODE
     spent, most = (had.preempted, budget.preempted) if taken else (had.lost, budget.lost)
     if spent < most:
-        return Decision(action=Action.RETRY, reason=f"{_DIED[cause]}: retry {spent + 1} of {most}")
-    return Decision(
-        action=Action.FAIL, reason=f"{_DIED[cause]}, and its {most} retries are spent: look at its logs, then retry it"
-    )
+        return Decision(action=Action.RETRY, reason=f"tried again by itself, {spent + 1} of {most}")
+    return Decision(action=Action.FAIL, reason="not tried again by itself any more: look at its logs, then retry it")
+
+
+def explained(reason: str | None, cause: Cause | None, decision: Decision | None) -> str | None:
+    """A failure's reason, and what follows where that is the end and the reason alone does not say what to do."""
+    if decision is None or decision.action is not Action.FAIL or cause in _SAY_IT_ALL:
+        return reason
+    return f"{reason} ({decision.reason})"

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from cluster.failure import Action, decide
+from cluster.failure import Action, Decision, decide, explained
 from cluster.job_client import JobClient, JobInfo, JobRefused, JobsUnreachable
 from cluster.launch import place_attempt, save_log, seed_request
 from cluster.look import Look, Sight, look
@@ -144,20 +144,21 @@ class SweepLoop:
         seat.warning = verdict.warning or seat.warning
         if verdict.stop:
             self._stop(seat)
-        if self._may_retry(seat, verdict):
+        decision = self._decision(seat, verdict)
+        if decision is not None and decision.action is Action.RETRY:
             self._retry(seat, verdict)
         elif verdict.state is not seat.state:
-            self._to(seat, verdict.state, verdict.reason)
+            self._to(seat, verdict.state, explained(verdict.reason, verdict.cause, decision))
 
     def _look(self, seat: Seat, job: JobInfo | None) -> Look:
         found = look(self._dir(seat), job, seat.sight, self._clock())
         seat.result, seat.bad_input = found.result, found.bad_input
         return found
 
-    def _may_retry(self, seat: Seat, verdict: Verdict) -> bool:
+    def _decision(self, seat: Seat, verdict: Verdict) -> Decision | None:
         if verdict.cause is None or self._cancelling:
-            return False
-        return decide(verdict.cause, seat.had, self.plan.limits.retries).action is Action.RETRY
+            return None
+        return decide(verdict.cause, seat.had, self.plan.limits.retries)
 
     def _retry(self, seat: Seat, verdict: Verdict) -> None:
         """An attempt that died is replaced by the next one, which takes over its finished phases."""

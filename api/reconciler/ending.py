@@ -15,7 +15,7 @@ from api.reconciler.desk import Desk
 from api.reconciler.ingest import numbers_of, take_in
 from api.store import RetryRefused, attempts
 from api.store.rows import AttemptRow, Ending
-from cluster.failure import Action, Cause, decide
+from cluster.failure import Action, Cause, Decision, decide, explained
 from cluster.job_client import JobInfo
 from cluster.launch import save_log
 from cluster.look import Look
@@ -91,7 +91,8 @@ class Endings:
         Raises:
             StorageError: as `end`.
         """
-        attempt, reason = self.desk.folder(row), _plain(reason) if reason else None
+        attempt, decision = self.desk.folder(row), self._decision(row, cause)
+        reason = explained(_plain(reason), cause, decision) if reason else None
         if attempt.folder.is_dir():
             if not fenced and not cancelled(attempt):
                 mark_cancelled(attempt)
@@ -105,11 +106,8 @@ class Endings:
         now = desk.clock()
         with desk.store.write() as c:
             moved = attempts.move(c, row, state, now=now, **changes)
-            if (
-                moved is not None
-                and cause is not None
-                and decide(cause, row.had, desk.settings.limits.retries).action is Action.RETRY
-            ):
+            decision = self._decision(row, cause)
+            if moved is not None and cause is not None and decision is not None and decision.action is Action.RETRY:
                 self._again(c, moved, cause, now)
         desk.boundary("terminal")
         if moved is not None:
@@ -117,6 +115,9 @@ class Endings:
             if moved.result is None and not attempt.path(RESULT_FILE).exists():
                 desk.ended[row.job_id] = moved
             _log.info("ended job=%s state=%s reason=%s", row.job_id, state, changes.get("reason"))
+
+    def _decision(self, row: AttemptRow, cause: Cause | None) -> Decision | None:
+        return decide(cause, row.had, self.desk.settings.limits.retries) if cause is not None else None
 
     def _again(self, c: Any, row: AttemptRow, cause: Cause, now: float) -> None:
         """An attempt that died is followed by one that takes over its finished phases."""

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from cluster.failure import Action, Budget, Cause, Spent, decide
+from cluster.failure import Action, Budget, Cause, Spent, decide, explained
 
 BUDGET = Budget(lost=1, preempted=2)
 DIED = (Cause.WORKER, Cause.DRIVER, Cause.VANISHED)
@@ -18,6 +18,12 @@ def test_what_would_fail_again_is_never_tried_again(cause: Cause) -> None:
     assert decision.action is Action.FAIL and decision.reason.startswith("not tried again: ")
 
 
+@pytest.mark.parametrize("cause", [Cause.INPUT, Cause.PLACEMENT, Cause.STOPPED])
+def test_a_reason_that_says_what_to_do_stays_as_it_is(cause: Cause) -> None:
+    assert explained("no such shard; fetch it", cause, decide(cause, Spent(), BUDGET)) == "no such shard; fetch it"
+    assert explained("no such shard; fetch it", None, None) == "no such shard; fetch it"
+
+
 def test_a_broken_rule_is_invalid_and_no_failure() -> None:
     assert decide(Cause.RULE, Spent(), BUDGET).action is Action.INVALID
 
@@ -25,16 +31,20 @@ def test_a_broken_rule_is_invalid_and_no_failure() -> None:
 @pytest.mark.parametrize("cause", DIED)
 def test_what_died_is_tried_again_as_often_as_its_budget_says(cause: Cause) -> None:
     first = decide(cause, Spent(), BUDGET)
-    assert (first.action, first.reason.split(": ")[1]) == (Action.RETRY, "retry 1 of 1")
+    assert (first.action, first.reason) == (Action.RETRY, "tried again by itself, 1 of 1")
+    assert explained("it died", cause, first) == "it died"
     second = decide(cause, Spent().plus(cause), BUDGET)
-    assert second.action is Action.FAIL and "look at its logs" in second.reason
+    assert second.action is Action.FAIL
+    assert explained("it died", cause, second) == (
+        "it died (not tried again by itself any more: look at its logs, then retry it)"
+    )
 
 
 def test_a_node_that_was_taken_away_has_a_budget_of_its_own() -> None:
     had = Spent(lost=1)
     for number in (1, 2):
         decision = decide(Cause.NODE, had, BUDGET)
-        assert (decision.action, decision.reason) == (Action.RETRY, f"its node went away: retry {number} of 2")
+        assert (decision.action, decision.reason) == (Action.RETRY, f"tried again by itself, {number} of 2")
         had = had.plus(Cause.NODE)
     assert decide(Cause.NODE, had, BUDGET).action is Action.FAIL
     assert had == Spent(lost=1, preempted=2)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import requests
 
@@ -34,6 +35,7 @@ from recur.seedspec import SeedSpec
 from tests.cluster.kit import ROOT, Head, alive, free_ports, ray_head, wait_for
 from tests.recipes import tiny_recipe
 
+Found = TypeVar("Found")
 GPUS, NODES = 8, 3
 RECIPE = (
     "cluster.workers=2",
@@ -130,9 +132,9 @@ class Nodes:
         if node in self.processes:
             self.processes.remove(node)
 
-    def node_of(self, pid: int) -> subprocess.Popen[bytes]:
-        """The node that a process belongs to."""
-        return next(node for node in self.processes if pid in below(node.pid))
+    def node_of(self, pid: int) -> subprocess.Popen[bytes] | None:
+        """The node that a process belongs to; None when it is gone."""
+        return next((node for node in self.processes if pid in below(node.pid)), None)
 
     def all_alive(self) -> None:
         """Add nodes until there are as many as at first."""
@@ -176,7 +178,7 @@ class Run:
         self.loop = SweepLoop(self.plan, RayJobs(head.dashboard), clock=time.time)
         template.sweep_root.mkdir(parents=True, exist_ok=True)
 
-    def until(self, what: Callable[[], object], seconds: float, *, every_s: float = 0.02) -> object:
+    def until(self, what: Callable[[], Found | None], seconds: float, *, every_s: float = 0.02) -> Found:
         """Drive the sweep until ``what()`` is true; the loop itself ticks twice a second."""
         end, next_tick = time.monotonic() + seconds, 0.0
         while time.monotonic() < end:

@@ -69,19 +69,23 @@ def check_same(run: Run, seed: int, whole: Whole) -> Whole:
     return mine
 
 
-def victim(run: Run, nodes: Nodes, what: str, phase: Phase) -> tuple[str, set[int]]:
-    """What is killed, by name, and the processes that are it."""
+Victim = tuple[str, set[int]]
+
+
+def victim(run: Run, nodes: Nodes, what: str, phase: Phase) -> Victim | None:
+    """What is killed, by name, and the processes that are it; None while there is nothing of it yet."""
     if what == "driver":
-        return "driver", run.driver(SEED)
+        return ("driver", pids) if (pids := run.driver(SEED)) else None
     if phase in (Phase.TRAIN, Phase.CALIBRATE):
-        pid = run.beat_pid(SEED)
-        assert pid is not None
-        return ("rank 0", {pid}) if what == "worker" else ("node", below(nodes.node_of(pid).pid))
+        rank0 = run.beat_pid(SEED)
+        on = nodes.node_of(rank0) if rank0 is not None else None
+        if rank0 is None or on is None:
+            return None
+        return ("rank 0", {rank0}) if what == "worker" else ("node", below(on.pid))
     pieces = {pid: title for pid, title in titles().items() if PIECE.match(title)}
     if what == "worker":
-        return next(((title.split("]")[0], {pid}) for pid, title in pieces.items()), ("no piece was running", set()))
-    on = next((node for node in nodes.processes if below(node.pid) & set(pieces)), nodes.processes[0])
-    return "node", below(on.pid)
+        return next(((title.split("]")[0], {pid}) for pid, title in pieces.items()), None)
+    return next((("node", family) for node in nodes.processes if (family := below(node.pid)) & set(pieces)), None)
 
 
 @pytest.mark.parametrize("what", ["worker", "driver", "node"])
@@ -91,17 +95,15 @@ def test_a_kill_costs_no_seed_and_changes_no_byte(
 ) -> None:
     nodes.all_alive()
     run = Run(seed_spec(out, tiny_dataset, f"{what}-{phase}"), (SEED,), nodes.head)
-    run.until(lambda: run.in_phase(SEED, phase) and victim(run, nodes, what, phase)[1], ENDS_S)
-    name, pids = victim(run, nodes, what, phase)
-    there = run.in_phase(SEED, phase)
+    name, pids = run.until(lambda: victim(run, nodes, what, phase) if run.in_phase(SEED, phase) else None, ENDS_S)
     killed_at = time.time()
     kill(pids)
+    assert run.in_phase(SEED, phase), f"{name} was killed after {phase}"
     nodes.processes[:] = [node for node in nodes.processes if node.poll() is None]
     run.until(lambda: run.loop.done, ENDS_S)
     mine = check_same(run, SEED, whole)
     numbers = {
         "killed": name,
-        "in_time": there,
         "attempts": mine.result.attempt,
         "recovered_s": round(signs_after(run, killed_at) - killed_at, 1),
         "ended_s": round(time.time() - killed_at, 1),
@@ -131,8 +133,8 @@ def test_three_seeds_run_on_three_nodes_and_a_fourth_waits(nodes: Nodes, out: Pa
     at_once = training()
     waits = (set(seeds) - at_once).pop()
     assert run.seat(waits).state is State.QUEUED
-    hosts = {seed: nodes.node_of(pid).pid for seed in at_once if (pid := run.beat_pid(seed)) is not None}
-    assert len(set(hosts.values())) == 3, "two seeds share a node"
+    hosts = {nodes.node_of(pid) for seed in at_once if (pid := run.beat_pid(seed)) is not None}
+    assert len(hosts) == 3, "two seeds share a node"
     run.until(lambda: run.loop.done, 600)
     assert [run.seat(seed).state for seed in seeds] == [State.SUCCEEDED] * 4
     assert all(run.seat(seed).attempt == 1 for seed in seeds)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 
-from recur.errors import StorageError
 from recur.train.loop import Field
 from recur.train.resume.store import CheckpointStore
 
@@ -51,7 +50,7 @@ class Keeper:
             self.store.write(step, self.rank, tree)
             if self.rank == 0:
                 self.store.prune()
-        except StorageError as error:
+        except Exception as error:  # noqa: BLE001 whatever it is, training goes on and its log says so
             _log.warning("checkpoint_failed step=%d rank=%d error=%s", step, self.rank, error)
             self._news = [*self._news, ("checkpoint_failed", {"step": step, "reason": str(error)})]
         else:

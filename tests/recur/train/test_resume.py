@@ -189,6 +189,14 @@ def test_a_checkpoint_that_cannot_be_written_is_told_and_the_next_one_is_tried(t
     assert keeper.news() == [("checkpoint", {"step": 2})] and keeper.store.resumable().step == 2
 
 
+def test_a_checkpoint_that_cannot_be_packed_is_told_too(tmp_path: Path) -> None:
+    keeper = Keeper(small_store(tmp_path), 0)
+    keeper.begin(1, {"no tensor": object()})
+    keeper.wait()
+    ((kind, fields),) = keeper.news()
+    assert (kind, fields["step"]) == ("checkpoint_failed", 1) and fields["reason"]
+
+
 @pytest.mark.parametrize("place", ["nowhere://x/y", "s3://"])
 def test_storage_of_no_known_kind_is_refused_in_one_line(place: str) -> None:
     with pytest.raises(StorageError) as refused:
