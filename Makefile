@@ -2,8 +2,9 @@
 #   make record                    the main job: three seeds, table, plots; without GPUs on embedded text, with the faithful
 #                                  profile of that size beside ours
 #   make serve                     the sweep service: a Ray head on this machine, API, page, a first key (recur up)
-#   make test                      tests of everything but the service's own suite, in two lanes of about the same length: those that
-#                                  start a Ray (test-ray) and those that train (test-training), beside all others (test-rest)
+#   make test                      what a commit has to pass, in three lanes: tests that start a Ray (test-ray) and those that train
+#                                  (test-training), beside all others (test-rest) and the service's suite, without those of its tests
+#                                  that start a Ray, at its smallest volume (test-service-gate)
 #   make test-service              the service's whole suite at its quick volume, on real Ray heads too
 #   make test-service-long         the same at full volume; goes on where it was interrupted (hours)
 #   make service-packages          PostgreSQL and Chromium from Debian, which test-service drives (needs root)
@@ -25,7 +26,7 @@ ARGS ?=
 REF ?= tests/golden
 SEEDS ?= 100
 
-.PHONY: setup record serve test test-ray test-training test-rest lane-ray test-service test-service-long service-packages test-faults test-faults-long chaos test-probes test-record-folder check format conformance clean
+.PHONY: setup record serve test test-ray test-training test-rest test-service-gate lane-ray test-service test-service-long service-packages test-faults test-faults-long chaos test-probes test-record-folder check format conformance clean
 
 setup: $(VENV)/.ready
 
@@ -43,7 +44,7 @@ serve: setup
 	$(PY) -m jobs.cli up $(ARGS)
 
 test: setup service-packages
-	$(MAKE) --no-print-directory -j2 --output-sync=target lane-ray test-rest
+	$(MAKE) --no-print-directory -j3 --output-sync=target lane-ray test-rest test-service-gate
 
 lane-ray: setup
 	$(MAKE) --no-print-directory test-ray
@@ -57,6 +58,9 @@ test-training: setup
 
 test-rest: setup
 	$(PYTEST) -m "not ray and not service" $(TRAINING:%=--ignore=%) $(ARGS)
+
+test-service-gate: setup service-packages
+	RECUR_VOLUME=gate $(PYTEST) -m "service and not ray" tests/api $(ARGS)
 
 test-service: setup service-packages
 	RECUR_REQUIRE_POSTGRES=1 $(PYTEST) -m service -n 2 --dist loadfile tests/api $(ARGS)

@@ -11,9 +11,18 @@ from recur.record.atomic import write_json_atomic
 T = TypeVar("T")
 
 
-def volume(quick: T, long: T) -> T:
-    """How often a test repeats itself, or over what: ``RECUR_VOLUME=long`` asks for the full volume."""
-    return long if os.environ.get("RECUR_VOLUME") == "long" else quick
+def volume(quick: T, long: T, *, gate: T | None = None) -> T:
+    """How often a test repeats itself, or over what.
+
+    Args:
+        quick: by itself.
+        long: where ``RECUR_VOLUME=long`` asks for the full volume.
+        gate: where ``RECUR_VOLUME=gate`` asks for as little as shows that the test works; None: as quick.
+    """
+    asked = os.environ.get("RECUR_VOLUME")
+    if asked == "gate" and gate is not None:
+        return gate
+    return long if asked == "long" else quick
 
 
 def measured(name: str, numbers: dict[str, Any]) -> None:

@@ -170,7 +170,7 @@ be a test of this machine's cores."""
 
 @pytest.mark.service
 def test_clients_that_drop_and_return_see_every_event_once(tmp_path: Path) -> None:
-    clients, seconds = volume(50, 200), volume(20, 600)
+    clients, seconds = volume(50, 200, gate=20), volume(20, 600, gate=8)
     with served(tmp_path) as service, store_of(tmp_path) as store:
         ids = [httpx2.post(f"{service.url}/v1/sweeps", json=submission(seeds=[1])).json()["id"] for _ in range(3)]
         seen, written = asyncio.run(_drops(service, store, ids, clients, seconds))

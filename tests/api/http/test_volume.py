@@ -27,7 +27,7 @@ pytestmark = pytest.mark.service
 
 
 def test_one_key_sent_by_many_at_once_makes_one_sweep(tmp_path: Path) -> None:
-    clients, rounds = volume(200, 1000), volume(2, 20)
+    clients, rounds = volume(200, 1000, gate=100), volume(2, 20, gate=1)
     statuses: dict[int, int] = {}
     with served(tmp_path) as service:
         for number in range(rounds):
@@ -52,7 +52,7 @@ async def _duplicates(service: Served, clients: int, key: str) -> list[tuple[int
 
 
 def test_malformed_bodies_end_in_problems_and_cost_no_memory(tmp_path: Path) -> None:
-    count, rng = volume(500, 5000), random.Random(5)
+    count, rng = volume(500, 5000, gate=200), random.Random(5)
     with served(tmp_path, body_deadline_s=1.0) as service, httpx2.Client(base_url=service.url, timeout=30) as http:
         for body in MALFORMED.values():  # everything is loaded before memory is measured
             http.post("/v1/sweeps", content=body, headers={"Content-Type": "application/json"})
@@ -129,7 +129,7 @@ ESCAPES += ("\u2025/", "%c0%ae")
 
 
 def test_no_name_leads_out_of_the_folder(tmp_path: Path) -> None:
-    count, rng = volume(300, 2000), random.Random(7)
+    count, rng = volume(300, 2000, gate=100), random.Random(7)
     secret = tmp_path / "secret.txt"
     secret.write_text("SECRET-CONTENT")
     out = tmp_path / "out"
@@ -173,7 +173,7 @@ def _asked(service: Running, rng: random.Random, name: str, real: str) -> Any:
 
 
 def test_ten_thousand_sweeps_are_listed_and_added_to_quickly(tmp_path: Path) -> None:
-    count = volume(10_000, 10_000)
+    count = volume(10_000, 10_000, gate=2_000)
     with store_of(tmp_path) as store:
         _fill(store, count)
     with served(tmp_path) as service, httpx2.Client(base_url=service.url, timeout=60) as http:

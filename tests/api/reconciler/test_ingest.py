@@ -134,7 +134,7 @@ def test_a_damaged_result_stops_a_job_that_still_runs_before_it_fails(bench: Ben
 
 @pytest.mark.service
 def test_flipped_bits_cut_and_empty_files_are_refused_with_their_name_and_both_hashes() -> None:
-    count, chance = volume(60, 1000), random.Random("damage")
+    count, chance = volume(60, 1000, gate=30), random.Random("damage")
     without_hashes = []
     for number in range(count):
         name = ("artifact.ptz", *SEALED)[number % 7]

@@ -287,7 +287,7 @@ class Life(RuleBasedStateMachine):
 @pytest.mark.service
 @pytest.mark.timeout(6 * 3600)
 def test_promises_hold_over_random_lives() -> None:
-    lives, steps = volume(60, 2000), volume(30, 50)
+    lives, steps = volume(60, 2000, gate=15), volume(30, 50)
     COUNTS.update(examples=0, steps=0, attempts=0)
     run_state_machine_as_test(Life, settings=settings(QUICK, max_examples=lives, stateful_step_count=steps))  # type: ignore[no-untyped-call]
     assert COUNTS["examples"] >= lives

@@ -146,7 +146,7 @@ def test_slots_are_never_exceeded_whatever_the_rows_do(bench: Bench) -> None:
 
 @pytest.mark.service
 def test_a_reply_that_is_lost_after_the_job_was_accepted_makes_no_second_job() -> None:
-    count = volume(50, 500)
+    count = volume(50, 500, gate=25)
     with quick_folder() as folder:
         bench = Bench(folder, cpu_slots=25)
         for number in range(count // 25):
@@ -182,7 +182,7 @@ FAULTS = ("away", "history", "false_failed", "errors")
 @pytest.mark.service
 @pytest.mark.parametrize("fault", FAULTS)
 def test_five_minutes_of_a_fault_lead_to_no_wrong_end(fault: str) -> None:
-    runs, wrong = volume(5, 50), 0
+    runs, wrong = volume(5, 50, gate=2), 0
     for number in range(runs):
         with quick_folder() as folder:
             wrong += _survives(Bench(folder, cpu_slots=3), fault, random.Random(f"{fault}-{number}"))

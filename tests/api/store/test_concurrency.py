@@ -108,7 +108,7 @@ def test_one_idempotency_key_makes_one_sweep(store: Store) -> None:
 
 
 def test_a_cancel_and_admissions_at_once_leave_nothing_queued_and_no_slot_lost(store: Store) -> None:
-    for turn in range(volume(3, 50)):
+    for turn in range(volume(3, 50, gate=1)):
         put(store, f"w-{turn}", seeds=tuple(range(6)))
 
         def act(i: int, name: str = f"w-{turn}") -> None:

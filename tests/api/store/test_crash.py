@@ -53,7 +53,7 @@ def check_whole(store: Store, committed: list[str], prefix: str) -> None:
 def test_a_killed_writer_loses_nothing_it_had_committed(url: str) -> None:
     chance = random.Random(5)
     store = open_store(url)
-    for turn in range(volume(4, 50)):
+    for turn in range(volume(4, 50, gate=2)):
         committed = killed(url, f"t{turn}", chance.uniform(0.0, 0.4))
         check_whole(store, committed, f"t{turn}")
         put(store, f"after-{turn}")
@@ -79,7 +79,7 @@ def test_a_killed_writer_s_file_is_whole_when_it_is_opened_first_by_another(tmp_
 def test_a_postgres_that_crashes_keeps_what_was_committed() -> None:
     with running_postgres() as server:
         url = server.database()
-        for turn in range(volume(2, 20)):
+        for turn in range(volume(2, 20, gate=1)):
             process = workers.start("submit_forever", url, f"t{turn}")
             assert process.stdout is not None
             first = process.stdout.readline()

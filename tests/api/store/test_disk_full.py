@@ -61,7 +61,7 @@ def check_kept(store: Store, kept: list[str]) -> None:
 def test_writes_to_a_full_disk_are_refused_and_taken_up_again(small_disk: Path) -> None:
     store = open_store(f"sqlite:///{small_disk}/store.db")
     kept: list[str] = []
-    for turn in range(volume(3, 20)):
+    for turn in range(volume(3, 20, gate=1)):
         ballast = fill_up(small_disk)
         full = 0
         for n in range(200):

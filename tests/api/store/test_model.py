@@ -22,10 +22,10 @@ def test_a_few_random_sequences_agree_with_the_model_on_postgres(store: Store) -
 
 @pytest.mark.service
 def test_many_random_sequences_agree_with_the_model(sqlite_store: Store) -> None:
-    run(sqlite_store, volume(60, 2000), 50)
+    run(sqlite_store, volume(60, 2000, gate=20), 50)
 
 
 @pytest.mark.service
 @pytest.mark.parametrize("url", ["postgres"], indirect=True)
 def test_many_random_sequences_agree_with_the_model_on_postgres(store: Store) -> None:
-    run(store, volume(30, 500), 50)
+    run(store, volume(30, 500, gate=10), 50)

@@ -22,9 +22,9 @@ from api.store.tables import events as events_table
 from api.store.tables import sweeps as sweeps_table
 from recur.record.result import State
 from tests.api.store.kit import HOUR_S, RESULT, new_sweep
-from tests.api.volume import measured
+from tests.api.volume import measured, volume
 
-SWEEPS = 10_000
+SWEEPS = volume(10_000, 10_000, gate=2_000)
 RECIPE = {f"section_{i}": {f"key_{j}": j * 1.5 for j in range(8)} for i in range(10)}
 TERMINAL = [s for s in State if s.terminal]
 LIST_S, SUBMIT_S, ADMIT_S = 0.150, 0.100, 0.200
