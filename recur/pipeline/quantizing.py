@@ -18,7 +18,7 @@ from recur.config import ArtifactConfig, QuantizeConfig
 from recur.errors import ArtifactError, BudgetUnreachable
 from recur.pipeline.work import Fitted
 from recur.quantize.fitting.prune import fit
-from recur.quantize.plan import QuantizedModel, TensorJob, TensorResult, plan_model, run_job
+from recur.quantize.plan import QuantizedModel, TensorJob, TensorResult, plan_model, run_jobs
 from recur.record.atomic import read_json, write_bytes_atomic, write_json_atomic
 from recur.train.checkpoint import Trained
 
@@ -29,12 +29,17 @@ QUANTIZED = (CODES_FILE, ORDER_FILE)
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizeItem:
-    """One tensor to store: its job, its weight, and for a matrix its mean Hessian."""
+    """What is stored at once: a tensor, or the matrices of one input (a block's q, k, v) with its mean Hessian."""
 
-    job: TensorJob
-    weight: Tensor
+    jobs: tuple[TensorJob, ...]
+    weights: tuple[Tensor, ...]
     hessian: Tensor | None
     cfg: QuantizeConfig
+
+    @property
+    def name(self) -> str:
+        """For people: that of its first job."""
+        return self.jobs[0].name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,18 +61,28 @@ class FitItem:
 def quantize_items(trained: Trained, cfg: QuantizeConfig) -> QuantizeItems:
     """The items of a trained model: quantized tensors to fan out, the passed-through ones in place."""
     hessians = trained.hessians.mean()
+    together: dict[int, list[TensorJob]] = {}
+    for job in plan_model(trained.ema, cfg):
+        input_of = hessians.get(job.parameter) if job.needs_hessian else None
+        together.setdefault(-job.index - 1 if input_of is None else id(input_of), []).append(job)
     items = [
-        QuantizeItem(job=job, weight=trained.ema[job.parameter], hessian=hessians.get(job.parameter), cfg=cfg)
-        for job in plan_model(trained.ema, cfg)
+        QuantizeItem(
+            jobs=tuple(jobs),
+            weights=tuple(trained.ema[job.parameter] for job in jobs),
+            hessian=hessians.get(jobs[0].parameter),
+            cfg=cfg,
+        )
+        for jobs in together.values()
     ]
-    fanned = [item for item in items if item.job.needs_hessian]
-    fanned.sort(key=lambda item: (-item.job.flops, item.job.index))
-    return QuantizeItems(fanned=fanned, trivial=[item for item in items if not item.job.needs_hessian])
+    fanned = [item for item in items if item.jobs[0].needs_hessian]
+    fanned.sort(key=lambda item: (-sum(job.flops for job in item.jobs), item.jobs[0].index))
+    return QuantizeItems(fanned=fanned, trivial=[item for item in items if not item.jobs[0].needs_hessian])
 
 
-def quantize_item(item: QuantizeItem) -> TensorResult:
-    """Store one tensor. The weight is copied: what arrives through an object store must not be written to."""
-    return run_job(item.job, item.weight.clone(), None if item.hessian is None else item.hessian.clone(), item.cfg)
+def quantize_item(item: QuantizeItem) -> list[TensorResult]:
+    """Store its tensors. They are copied: what arrives through an object store must not be written to."""
+    weights = [weight.clone() for weight in item.weights]
+    return run_jobs(item.jobs, weights, None if item.hessian is None else item.hessian.clone(), item.cfg)
 
 
 def fit_item(item: FitItem) -> Fitted:

@@ -1,12 +1,12 @@
 """One job per tensor: plan a model, run a job, assemble the results.
 
-Provides what a fan-out needs: `plan_model` names the jobs, `run_job` is a pure function of one tensor, `assemble`
+Provides what a fan-out needs: `plan_model` names the jobs, `run_jobs` is a pure function of its tensors, `assemble`
 puts the results into state-dict order whatever order they came in. Source: REFERENCE 8.1 and 10 (order of entries).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +19,7 @@ from recur.quantize.classes import TensorClass, tensor_class
 from recur.quantize.rounding import quantize_block, quantize_table
 from recur.quantize.tensors import CODES, SCALE, Meta, QuantizedModel, QuantizedTensor
 
-__all__ = ["QuantizedModel", "QuantizedTensor", "TensorJob", "TensorResult", "assemble", "plan_model", "run_job"]
+__all__ = ["QuantizedModel", "QuantizedTensor", "TensorJob", "TensorResult", "assemble", "plan_model", "run_job", "run_jobs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,27 +68,47 @@ def plan_model(state: Mapping[str, Tensor], cfg: QuantizeConfig) -> list[TensorJ
 
 
 def run_job(job: TensorJob, weight: Tensor, hessian: Tensor | None, cfg: QuantizeConfig) -> TensorResult:
-    """Store one tensor.
+    """Store one tensor: `run_jobs` of it alone."""
+    return run_jobs([job], [weight], hessian, cfg)[0]
+
+
+def run_jobs(
+    jobs: Sequence[TensorJob], weights: Sequence[Tensor], hessian: Tensor | None, cfg: QuantizeConfig
+) -> list[TensorResult]:
+    """Store one tensor, or several matrices with one input.
 
     Args:
-        job: from `plan_model`.
-        weight: the tensor, in its state-dict shape.
-        hessian: for a matrix, ``[columns, columns]``; None (or another class) means none.
+        jobs: from `plan_model`; more than one only of class MATRIX.
+        weights: their tensors, in their state-dict shapes.
+        hessian: for matrices, ``[columns, columns]``; None (or another class) means none.
         cfg: the recipe's branch.
 
     Raises:
-        RecurError: the tensor holds NaN, infinity, or a value that float16 cannot hold where it is stored so.
+        RecurError: a tensor holds NaN, infinity, or a value that float16 cannot hold where it is stored so.
     """
-    weight = weight.detach()
+    weights = [_finite(job, weight.detach()) for job, weight in zip(jobs, weights, strict=True)]
+    if jobs[0].kind is not TensorClass.MATRIX:
+        return [_alone(job, weight, cfg) for job, weight in zip(jobs, weights, strict=True)]
+    matrices = [weight.float() for weight in weights]
+    quantized = component("recur.quantize.matrix", cfg.matrix).quantize_matrices(matrices, hessian, cfg)
+    return [_quantized(job, tensor) for job, tensor in zip(jobs, quantized, strict=True)]
+
+
+def _finite(job: TensorJob, weight: Tensor) -> Tensor:
     if weight.is_floating_point() and not torch.isfinite(weight).all():
         raise RecurError(f"{job.parameter} holds NaN or infinity and cannot be quantized: training diverged")
+    return weight
+
+
+def _alone(job: TensorJob, weight: Tensor, cfg: QuantizeConfig) -> TensorResult:
     if job.kind is TensorClass.RAW:
         return _stored(job, weight, "passthrough")
     if job.kind is TensorClass.SMALL:
         return _stored(job, weight.half(), "passthrough")
     if job.kind is TensorClass.CONTROL:
         return _stored(job, weight.float(), "passthrough_ctrl")
-    return _quantized(job, _quantize(job, weight.float(), hessian, cfg))
+    block = job.kind is TensorClass.BLOCK
+    return _quantized(job, quantize_block(weight.float()) if block else quantize_table(weight.float(), cfg))
 
 
 def assemble(results: Iterable[TensorResult]) -> QuantizedModel:
@@ -103,15 +123,6 @@ def _flops(tensor: Tensor, kind: TensorClass) -> float:
         return float(tensor.numel())
     rows, columns = tensor.shape
     return float(rows) * columns**2 + float(columns) ** 3
-
-
-def _quantize(job: TensorJob, W: Tensor, hessian: Tensor | None, cfg: QuantizeConfig) -> QuantizedTensor:
-    if job.kind is TensorClass.BLOCK:
-        return quantize_block(W)
-    if job.kind is TensorClass.TABLE:
-        return quantize_table(W, cfg)
-    result: QuantizedTensor = component("recur.quantize.matrix", cfg.matrix).quantize_matrix(W, hessian, cfg)
-    return result
 
 
 def _stored(job: TensorJob, tensor: Tensor, meta: Meta) -> TensorResult:

@@ -5,6 +5,8 @@ Source: REFERENCE 8-9. One item per matrix, one item for pruning and compressing
 
 from __future__ import annotations
 
+from itertools import chain
+
 from recur.pipeline.quantizing import (
     QUANTIZED,
     FitItem,
@@ -21,9 +23,9 @@ from recur.train.checkpoint import load_trained
 def quantize(work: Work) -> Quantized:
     """Codes of every tensor, as files."""
     items = quantize_items(load_trained(work.folder), work.recipe.quantize)
-    names = [f"gptq[seed={work.seed} {item.job.name}]" for item in items.fanned]
+    names = [f"gptq[seed={work.seed} {item.name}]" for item in items.fanned]
     results = work.map(quantize_item, items.fanned, names)
-    model = assemble([*results, *map(quantize_item, items.trivial)])
+    model = assemble(chain.from_iterable([*results, *map(quantize_item, items.trivial)]))
     save_quantized(work.folder, model)
     return Quantized(fields={"methods": model.methods()}, payloads=QUANTIZED)
 

@@ -5,6 +5,8 @@ Source: REFERENCE 8.2.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from recur.config import QuantizeConfig
@@ -12,7 +14,7 @@ from recur.quantize.rounding import clip_search
 from recur.quantize.tensors import QuantizedTensor
 
 
-def quantize_matrix(weight: Tensor, hessian: Tensor | None, cfg: QuantizeConfig) -> QuantizedTensor:
-    """Int6 codes of ``weight`` ``[rows, columns]``; the Hessian is not used."""
+def quantize_matrices(weights: Sequence[Tensor], hessian: Tensor | None, cfg: QuantizeConfig) -> list[QuantizedTensor]:
+    """Int6 codes of each of ``weights`` ``[rows, columns]``; the Hessian is not used."""
     del hessian
-    return clip_search(weight.detach().float(), cfg, method=None)
+    return [clip_search(weight.detach().float(), cfg, method=None) for weight in weights]

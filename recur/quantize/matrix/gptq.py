@@ -10,6 +10,7 @@ Deviation: with ``candidate_error = "hessian"`` each row takes the candidate of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,41 +53,50 @@ def distinct_candidates(scales_PR: Tensor) -> Candidates:
 
 
 def quantize_matrix(weight: Tensor, hessian: Tensor | None, cfg: QuantizeConfig) -> QuantizedTensor:
-    """Int6 codes and float16 row steps of one matrix.
+    """One matrix: `quantize_matrices` of it alone."""
+    return quantize_matrices([weight], hessian, cfg)[0]
+
+
+def quantize_matrices(weights: Sequence[Tensor], hessian: Tensor | None, cfg: QuantizeConfig) -> list[QuantizedTensor]:
+    """Int6 codes and float16 row steps of matrices with one input (a block's q, k and v), which share its factorisation.
 
     Args:
-        weight: ``[rows, columns]``, floating point.
-        hessian: mean of x x^T over the layer's inputs, ``[columns, columns]``; None if none was collected.
+        weights: each ``[rows, columns]``, floating point.
+        hessian: mean of x x^T over the layers' input, ``[columns, columns]``; None if none was collected.
         cfg: clip percentiles, damping, block, candidate error, scale floor.
 
     Returns:
-        Codes in the weight's column order; ``meta["method"]`` is ``clip_search`` where there is no Hessian or it cannot
+        Codes in the weights' column order; ``meta["method"]`` is ``clip_search`` where there is no Hessian or it cannot
         be factorised.
     """
-    W_RC = weight.detach().float()
+    matrices = [weight.detach().float() for weight in weights]
     factor = None if hessian is None else factorise(hessian, cfg.damping)
     if hessian is None or factor is None:
-        return clip_search(W_RC, cfg, method="clip_search")
+        return [clip_search(W_RC, cfg, method="clip_search") for W_RC in matrices]
+    W_RC, rows = torch.cat(matrices), [len(matrix) for matrix in matrices]
     found = distinct_candidates(int6_row_scales(W_RC, cfg))
     ordered_RC = W_RC[:, factor.order]
     ordered_RC[:, factor.dead] = 0.0
     step_N = found.scale.float()
     codes_NC = sweep(ordered_RC[found.row], step_N, factor.upper, cfg.block_columns)
     if cfg.candidate_error == "mse":
-        pair_R = _best_for_matrix(ordered_RC, codes_NC, step_N, found)
+        parts = zip(torch.split(ordered_RC, rows), torch.split(found.pair, rows, dim=1), strict=True)
+        pair_R = torch.cat([_best_for_matrix(W, codes_NC, step_N, pair_PR) for W, pair_PR in parts])
     else:
         ordered_H_CC = hessian.float()[factor.order][:, factor.order]
         pair_R = _best_by_row(ordered_RC, codes_NC, step_N, found, ordered_H_CC)
     codes_RC = torch.empty_like(codes_NC[pair_R])
     codes_RC[:, factor.order] = codes_NC[pair_R]
-    return QuantizedTensor(q=codes_RC, scale=found.scale[pair_R], meta={"type": "int6", "method": "gptq"})
+    meta = {"type": "int6", "method": "gptq"}
+    split = zip(torch.split(codes_RC, rows), torch.split(found.scale[pair_R], rows), strict=True)
+    return [QuantizedTensor(q=q.clone(), scale=scale.clone(), meta=dict(meta)) for q, scale in split]
 
 
-def _best_for_matrix(W_RC: Tensor, codes_NC: Tensor, step_N: Tensor, found: Candidates) -> Tensor:
+def _best_for_matrix(W_RC: Tensor, codes_NC: Tensor, step_N: Tensor, pair_PR: Tensor) -> Tensor:
     """Pairs of the candidate with the smallest mean squared error over the matrix, the first of equals; ``[R]``."""
-    best, least = found.pair[0], float("inf")
-    for p, pair_R in enumerate(found.pair):
-        if any(torch.equal(pair_R, earlier) for earlier in found.pair[:p]):
+    best, least = pair_PR[0], float("inf")
+    for p, pair_R in enumerate(pair_PR):
+        if any(torch.equal(pair_R, earlier) for earlier in pair_PR[:p]):
             continue
         error = float((W_RC - codes_NC[pair_R] * step_N[pair_R, None]).square().mean())
         if error < least:

@@ -22,7 +22,7 @@ def container(trained: Trained, recipe: Recipe, say: Any) -> bytes:
     """
     del say
     items = quantize_items(trained, recipe.quantize)
-    model = assemble(quantize_item(item) for item in (*items.fanned, *items.trivial))
+    model = assemble(result for item in (*items.fanned, *items.trivial) for result in quantize_item(item))
     return fit(_from_text(model), recipe.artifact, write_container).blob
 
 
