@@ -94,12 +94,13 @@ def sweep(
     codes_CR = torch.empty_like(W_CR, dtype=torch.int8)
     for start in range(0, columns, block_columns):
         stop = min(start + block_columns, columns)
-        error_BR = torch.empty_like(W_CR[start:stop])
+        error_BR, scratch_BR = torch.empty_like(W_CR[start:stop]), torch.empty_like(W_CR[start:stop])
         for j in range(start, stop):
             step = step_R if column_C is None else step_R * column_C[j]
             codes_R = round_codes(W_CR[j], step, limit)
             codes_CR[j] = codes_R
             error_R = torch.sub(W_CR[j], codes_R.mul_(step), out=error_BR[j - start]).div_(upper_CC[j, j])
-            W_CR[j + 1 : stop].addr_(upper_CC[j, j + 1 : stop], error_R, alpha=-1)
+            fed_back = torch.mul(upper_CC[j, j + 1 : stop, None], error_R, out=scratch_BR[j + 1 - start : stop - start])
+            W_CR[j + 1 : stop].sub_(fed_back)  # addr_ would round once where the reference rounds twice
         W_CR[stop:].addmm_(upper_CC[start:stop, stop:].t(), error_BR, alpha=-1)
     return codes_CR.t().contiguous()
