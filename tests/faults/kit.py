@@ -103,8 +103,8 @@ class Nodes:
     made: int = 0
 
     def add(self) -> None:
-        """One more node with eight GPUs; waits until Ray counts it."""
-        before, self.made = self.alive(), self.made + 1
+        """One more node with eight GPUs; waits until Ray counts it beside the others, and no longer those that died."""
+        self.made += 1
         names = ("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "metrics-export-port")
         flags = [f"--{name}={port}" for name, port in zip(names, free_ports(3), strict=True)]
         flags += [f"--address={self.head.gcs}", f"--num-gpus={GPUS}", "--num-cpus=4", "--object-store-memory=100000000"]
@@ -116,7 +116,7 @@ class Nodes:
         node = subprocess.Popen(line, stdout=log, stderr=log, **where)  # type: ignore[call-overload]
         self.held.callback(self.end, node)
         self.processes.append(node)
-        wait_for(lambda: self.alive() > before, 60)
+        wait_for(lambda: self.alive() == len(self.processes), 90)
 
     def alive(self) -> int:
         """Nodes with GPUs that Ray counts."""
@@ -127,9 +127,14 @@ class Nodes:
 
     def end(self, node: subprocess.Popen[bytes]) -> None:
         """Pull the plug of a node."""
-        kill(below(node.pid))
-        node.wait(10)
-        if node in self.processes:
+        if node.poll() is None:
+            kill(below(node.pid))
+        self.bury({node.pid})
+
+    def bury(self, pids: set[int]) -> None:
+        """Forget the nodes that are among killed processes; their last threads may still be ending."""
+        for node in [node for node in self.processes if node.pid in pids]:
+            node.wait(10)
             self.processes.remove(node)
 
     def node_of(self, pid: int) -> subprocess.Popen[bytes] | None:
@@ -140,7 +145,6 @@ class Nodes:
         """Add nodes until there are as many as at first."""
         while len(self.processes) < NODES:
             self.add()
-        wait_for(lambda: self.alive() == NODES, 90)
 
 
 @contextmanager

@@ -99,7 +99,7 @@ def test_a_kill_costs_no_seed_and_changes_no_byte(
     killed_at = time.time()
     kill(pids)
     assert run.in_phase(SEED, phase), f"{name} was killed after {phase}"
-    nodes.processes[:] = [node for node in nodes.processes if node.poll() is None]
+    nodes.bury(pids)
     run.until(lambda: run.loop.done, ENDS_S)
     mine = check_same(run, SEED, whole)
     numbers = {

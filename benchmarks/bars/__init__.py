@@ -1,0 +1,1 @@
+"""The bars, one module each: ``outcomes() -> Iterator[Outcome]``."""

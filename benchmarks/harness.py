@@ -1,0 +1,145 @@
+"""One bar: the reference's algorithm restated beside ours, interleaved in one run, with a check that the results agree.
+
+A bar's module (`benchmarks.bars`) makes `Bar`s; `python -m benchmarks` runs each module in a process of its own. Noise: a
+pair is measured `PAIRS` times, the reference first; where the reference's own times spread more than `SPREAD_FRAC`, all is
+measured once more, and then the bar is SKIPPED, which is no success (exit code 3).
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+PAIRS = 5
+SPREAD_FRAC = 0.15
+Clock = Literal["cpu", "wall"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """What is compared, and what has to come out.
+
+    Attributes:
+        name: for people, with the sizes that matter.
+        reference: the reference's algorithm, restated; its value goes to ``agreement``.
+        ours: the product's.
+        agreement: how far the two results are apart, as text; raises AssertionError where they do not agree.
+        threshold: the ratio reference / ours must be at least this (``"times"``), or ours / reference at most (``"share"``).
+        goal: a ratio worth having, or None.
+        clock: CPU seconds of this process for work of one thread, else wall seconds.
+    """
+
+    name: str
+    reference: Callable[[], Any]
+    ours: Callable[[], Any]
+    agreement: Callable[[Any, Any], str]
+    threshold: float
+    goal: float | None = None
+    kind: Literal["times", "share"] = "times"
+    clock: Clock = "cpu"
+    pairs: int = PAIRS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came out of a bar; ``ratio`` is of the medians, ``least`` and ``most`` of single pairs."""
+
+    name: str
+    verdict: Literal["met", "MISSED", "DISAGREES", "SKIPPED"]
+    ratio: float
+    least: float
+    most: float
+    spread_frac: float
+    agreement: str
+    kind: str
+    threshold: float
+    goal: float | None
+    reference_s: float
+    ours_s: float
+    note: str = ""
+
+
+def measure(bar: Bar) -> Outcome:
+    """Run a bar; a noisy one twice."""
+    for _ in range(2):
+        theirs, mine, agreement = _pairs(bar)
+        spread = (max(theirs) - min(theirs)) / statistics.median(theirs)
+        if spread <= SPREAD_FRAC or agreement is None:
+            break
+    flip = bar.kind == "share"
+    ratios = [m / t if flip else t / m for t, m in zip(theirs, mine, strict=True)]
+    reference_s, ours_s = statistics.median(theirs), statistics.median(mine)
+    ratio = ours_s / reference_s if flip else reference_s / ours_s
+    met = ratio <= bar.threshold if flip else ratio >= bar.threshold
+    if agreement is None:
+        verdict: Literal["met", "MISSED", "DISAGREES", "SKIPPED"] = "DISAGREES"
+    elif spread > SPREAD_FRAC:
+        verdict = "SKIPPED"
+    else:
+        verdict = "met" if met else "MISSED"
+    return Outcome(
+        name=bar.name,
+        verdict=verdict,
+        ratio=ratio,
+        least=min(ratios),
+        most=max(ratios),
+        spread_frac=spread,
+        agreement=agreement or "the results differ",
+        kind=bar.kind,
+        threshold=bar.threshold,
+        goal=bar.goal,
+        reference_s=reference_s,
+        ours_s=ours_s,
+    )
+
+
+def judged(
+    *, name: str, ratio: float, threshold: float, kind: Literal["times", "share"], agreement: str, note: str = ""
+) -> Outcome:
+    """An outcome of something that is not a pair of timings: bytes, memory, a makespan."""
+    met = ratio <= threshold if kind == "share" else ratio >= threshold
+    return Outcome(
+        name=name,
+        verdict="met" if met else "MISSED",
+        ratio=ratio,
+        least=ratio,
+        most=ratio,
+        spread_frac=0.0,
+        agreement=agreement,
+        kind=kind,
+        threshold=threshold,
+        goal=None,
+        reference_s=0.0,
+        ours_s=0.0,
+        note=note,
+    )
+
+
+def _pairs(bar: Bar) -> tuple[list[float], list[float], str | None]:
+    """Times of both sides, and how the results of the last pair agree; None where they do not. One pair is not counted."""
+    read = time.process_time if bar.clock == "cpu" else time.perf_counter
+    theirs: list[float] = []
+    mine: list[float] = []
+    agreement: str | None = None
+    for _ in range(bar.pairs + 1):
+        reference_s, reference = _timed(bar.reference, read)
+        ours_s, ours = _timed(bar.ours, read)
+        try:
+            agreement = bar.agreement(reference, ours)
+        except AssertionError as error:
+            print(f"{bar.name}: {error}", flush=True)
+            return [reference_s], [ours_s], None
+        theirs.append(reference_s)
+        mine.append(ours_s)
+    return theirs[1:], mine[1:], agreement
+
+
+def _timed(work: Callable[[], Any], read: Callable[[], float]) -> tuple[float, Any]:
+    gc.collect()
+    start = read()
+    value = work()
+    return max(read() - start, 1e-9), value
