@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,6 +19,7 @@ from cluster.launch import LOG_FILE
 from cluster.reporting import publish_sweep
 from cluster.request import Order, Prepared, check_order, prepare_sweep
 from cluster.seats import Seat, resume_seats
+from cluster.signals import Flag
 from cluster.storage import sole_driver
 from cluster.sweep import SweepLoop
 from cluster.telemetry import Display, Gauges, terminal_display, view
@@ -38,7 +38,7 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        self._wake = threading.Event()
+        self._wake = Flag()
 
     @contextmanager
     def watching(self) -> Iterator[None]:

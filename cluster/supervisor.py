@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from types import FrameType
 
 from cluster.head import Head, HeadFailed, answers
 from cluster.processes import adopt_orphans, end_with_parent
+from cluster.signals import Flag
 
 EXIT_STOPPED = 0
 SERVICE_READY_S = 60.0
@@ -42,23 +42,23 @@ class ServiceCommand:
 
 
 class Stop:
-    """Ctrl-C and SIGTERM as an event; a second one changes nothing, the end has its own deadline."""
+    """Ctrl-C and SIGTERM as a flag; a second one changes nothing, the end has its own deadline."""
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._flag = Flag()
 
     def set(self) -> None:
         """Ask for the end."""
-        self._event.set()
+        self._flag.set()
 
     @property
     def asked(self) -> bool:
         """Whether the end was asked for."""
-        return self._event.is_set()
+        return self._flag.is_set()
 
     def wait(self, seconds: float) -> bool:
         """Sleep; True, perhaps early, when the end was asked for."""
-        return self._event.wait(seconds)
+        return self._flag.wait(seconds)
 
     @contextmanager
     def watching(self) -> Iterator[None]:

@@ -103,6 +103,8 @@ class TrainConfig:
     compile: bool = True
     precompile_recurrence: bool = True
     """Compile both depths in warm-up; off = the deeper graph is compiled on the clock, as in the reference."""
+    prefetch: bool = False
+    """A thread builds the next batches while a step runs; off = between steps, as in the reference."""
     attention: Literal["auto", "flash3", "cudnn", "flash", "math"] = "auto"
     peak_tflops: Rate = 989.4
     """Peak of one device that MFU is stated against (H100 SXM bf16 dense); 0 = measured with a matmul at start."""

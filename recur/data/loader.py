@@ -89,7 +89,9 @@ class WindowLoader:
             rule = f"must hold one window per rank and micro-batch, {seq_len * world * accum} tokens"
             raise DataError(f"batch_tokens={batch_tokens}", rule, f"use at least {seq_len * world * accum}")
         self.seq_len, self.rank, self.world, self.windows = seq_len, rank, world, per_rank * world
-        self._tokens: list[TokensU16] = [open_tokens(p) for p in paths]
+        self._tokens: list[TokensU16] = [
+            open_tokens(p).view(np.ndarray) for p in paths
+        ]  # slices of a memmap cost three times as much
         self._sizes = [int(t.size) for t in self._tokens]
         self._full = {i: n for i, t in enumerate(self._sizes) if (n := (t - 1) // seq_len) > 0}
         if not self._full:
@@ -101,43 +103,45 @@ class WindowLoader:
         self.seed = order_seed(hash_strings)
         self._rng = np.random.Generator(np.random.PCG64(self.seed))
         self._cursors = [Cursor() for _ in paths]
+        self._eligible = np.fromiter(self._full, np.int64)
+        self._weights = np.array([self._full.get(shard, 0) for shard in range(len(paths))], np.float64)
         self._identity = f"seed={self.seed} seq_len={seq_len} batch_tokens={batch_tokens} world={world} accum={accum}"
         self.built = 0
         self.resets = 0
 
     def next_batch(self) -> Batch:
-        """This rank's rows of the next micro-batch: two [N/world, S] int64 tensors on the CPU."""
+        """This rank's rows of the next micro-batch: two [N/world, S] int64 tensors on the CPU, views of the same memory."""
         mine = self.next_windows()[self.rank :: self.world]
         rows = np.empty((len(mine), self.seq_len + 1), np.uint16)
         for row, (shard, start) in zip(rows, mine.tolist(), strict=True):
             row[:] = self._tokens[shard][start : start + self.seq_len + 1]
-        wide = rows.astype(np.int64)
-        return Batch(torch.from_numpy(wide[:, :-1].copy()), torch.from_numpy(wide[:, 1:].copy()))
+        wide = torch.from_numpy(rows.astype(np.int64))
+        return Batch(wide[:, :-1], wide[:, 1:])
 
     def next_windows(self) -> TokensI64:
         """The next micro-batch's global window list, [N, 2] int64 of (shard, first token), the same on all ranks."""
         progress = min(self.built / MIX_RAMP_BATCHES, 1.0)
         shards, counts = self._choose_shards(progress)
-        buckets = [self._take_shuffled(int(s), int(n)) for s, n in zip(shards, counts, strict=True)]
+        starts = np.concatenate([self._take(s, n) for s, n in zip(shards.tolist(), counts.tolist(), strict=True)])
         self.built += 1
-        return self._interleave(buckets)
+        order = self._interleave(counts)
+        return np.stack([np.repeat(shards, counts)[order], starts[order]], axis=1)
 
     def _choose_shards(self, progress: float) -> tuple[TokensI64, TokensI64]:
         """Steps 2-6: which shards feed this micro-batch and with how many windows each."""
-        eligible = np.fromiter(self._full, np.int64)
-        weights = np.array([self._weight(i) for i in self._full], np.float64) ** (0.9 - 0.4 * progress)
+        weights = self._weights[self._eligible] ** (0.9 - 0.4 * progress)
         total = weights.sum()
         if not (math.isfinite(total) and total > 0):
             weights, total = np.ones_like(weights), float(len(weights))
         p = weights / total
         mix = self._mix(progress)
-        picked = self._rng.choice(len(eligible), size=mix, replace=False, p=p)
+        picked = self._rng.choice(len(weights), size=mix, replace=False, p=p)
         counts = np.ones(mix, np.int64)
         if self.windows > mix:
             share = p[picked] / p[picked].sum()
             counts += self._rng.multinomial(self.windows - mix, share)
         order = self._rng.permutation(mix)
-        return eligible[picked][order], counts[order]
+        return self._eligible[picked][order], counts[order]
 
     def _mix(self, progress: float) -> int:
         """Step 3: number of distinct shards, growing over the first 1800 micro-batches (`round` is half to even)."""
@@ -146,20 +150,11 @@ class WindowLoader:
         high = min(max(32, 8 * self.world), most)
         return min(max(round(low + progress * (high - low)), 1), most)
 
-    def _weight(self, shard: int) -> int:
-        """Step 2: blocks left; an exhausted shard weighs 1 until it is chosen and reset (kept from the reference)."""
-        cursor = self._cursors[shard]
-        return max(cursor.blocks - cursor.next, 1) if cursor.ready else self._full[shard]
-
-    def _take_shuffled(self, shard: int, count: int) -> list[tuple[int, int]]:
-        """Step 7: `count` windows of one shard, permuted."""
-        starts = self._take(shard, count)
-        if count > 1:
-            starts = starts[self._rng.permutation(count)]
-        return [(shard, s) for s in starts.tolist()]
-
     def _take(self, shard: int, count: int) -> TokensI64:
-        """The next `count` window starts of a shard, walking on into a fresh order when one is used up."""
+        """Step 7: the next `count` window starts of a shard, permuted; it walks on into a fresh order when one is used up.
+
+        Shuffling draws what numpy's `permutation` draws: nothing for a single one.
+        """
         parts: list[TokensI64] = []
         while count > 0:
             cursor = self._cursors[shard]
@@ -170,7 +165,11 @@ class WindowLoader:
             parts.append(cursor.phase + (cursor.start + k * cursor.stride) % cursor.blocks * self.seq_len)
             cursor.next += take
             count -= take
-        return np.concatenate(parts)
+        # step 2: blocks left; an exhausted shard weighs 1 until it is chosen and reset (kept from the reference)
+        self._weights[shard] = max(cursor.blocks - cursor.next, 1)
+        starts = np.concatenate(parts)
+        self._rng.shuffle(starts)
+        return starts
 
     def _reset(self, shard: int) -> Cursor:
         """Draw a new phase, start and stride for one shard, in this order and only when there is a choice."""
@@ -192,14 +191,24 @@ class WindowLoader:
             if math.gcd(stride, blocks) == 1:
                 return stride
 
-    def _interleave(self, buckets: list[list[tuple[int, int]]]) -> TokensI64:
-        """Step 8: rounds over the non-empty buckets in a fresh random order, each giving its last element."""
-        out: list[tuple[int, int]] = []
-        while buckets:
-            visited = [buckets[i] for i in self._rng.permutation(len(buckets)).tolist()]
-            out.extend(bucket.pop() for bucket in visited)
-            buckets = [bucket for bucket in visited if bucket]
-        return np.array(out, np.int64)
+    def _interleave(self, counts: TokensI64) -> TokensI64:
+        """Step 8: rounds over the non-empty buckets in a fresh random order, each giving its last element.
+
+        Args:
+            counts: windows of each bucket; the buckets lie one after the other.
+
+        Returns:
+            The windows' indices in the order in which they are given.
+        """
+        active, last = np.arange(len(counts)), np.cumsum(counts) - 1
+        ending = np.bincount(counts)
+        rounds: list[TokensI64] = []
+        while active.size:
+            self._rng.shuffle(active)
+            rounds.append(last[active] - len(rounds))
+            if ending[len(rounds)]:
+                active = active[counts[active] > len(rounds)]
+        return np.concatenate(rounds)
 
     def state(self) -> dict[str, Any]:
         """Everything that the next batches depend on, as JSON-able values (128-bit integers as text)."""
@@ -236,4 +245,7 @@ class WindowLoader:
         self._cursors = [
             Cursor(phase=p, blocks=b, next=n, start=s, stride=d, ready=bool(r)) for p, b, n, s, d, r in state["cursors"]
         ]
+        for shard, full in self._full.items():
+            cursor = self._cursors[shard]
+            self._weights[shard] = max(cursor.blocks - cursor.next, 1) if cursor.ready else full
         self.built, self.resets = int(state["built"]), int(state["resets"])

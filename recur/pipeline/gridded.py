@@ -16,7 +16,7 @@ from recur.config import QuantizeConfig, Recipe
 from recur.quantize.classes import TensorClass
 from recur.quantize.grid.prepare import Calibrated, Prepared, prepare
 from recur.quantize.grid.rounding import grid_steps, round_to_grid
-from recur.quantize.plan import TensorJob, TensorResult, plan_model, run_job
+from recur.quantize.plan import TensorJob, TensorResult, pass_through, plan_model
 from recur.quantize.tensors import CODES, COLS, ROWS, STEP, Meta, QuantizedModel
 from recur.train.checkpoint import Trained
 
@@ -107,13 +107,7 @@ def rounded(parameter: str, ready: Prepared, log2_multiplier: float, block_colum
 def passed_through(state: Mapping[str, Tensor], with_codes: Collection[str], cfg: QuantizeConfig) -> list[TensorResult]:
     """What has no codes, as it is stored."""
     jobs = [job for job in plan_model(state, cfg) if job.parameter not in with_codes]
-    return [run_job(_passed(job), state[job.parameter], None, cfg) for job in jobs]
-
-
-def _passed(job: TensorJob) -> TensorJob:
-    """A tensor without codes: as planned where that is passing it through, else in float16."""
-    kind = job.kind if job.kind in (TensorClass.RAW, TensorClass.SMALL, TensorClass.CONTROL) else TensorClass.SMALL
-    return TensorJob(index=job.index, parameter=job.parameter, kind=kind, flops=job.flops)
+    return [pass_through(job, state[job.parameter]) for job in jobs]
 
 
 def assembled(

@@ -19,7 +19,17 @@ from recur.quantize.classes import TensorClass, tensor_class
 from recur.quantize.rounding import quantize_block, quantize_table
 from recur.quantize.tensors import CODES, SCALE, Meta, QuantizedModel, QuantizedTensor
 
-__all__ = ["QuantizedModel", "QuantizedTensor", "TensorJob", "TensorResult", "assemble", "plan_model", "run_job", "run_jobs"]
+__all__ = [
+    "QuantizedModel",
+    "QuantizedTensor",
+    "TensorJob",
+    "TensorResult",
+    "assemble",
+    "pass_through",
+    "plan_model",
+    "run_job",
+    "run_jobs",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +97,25 @@ def run_jobs(
         RecurError: a tensor holds NaN, infinity, or a value that float16 cannot hold where it is stored so.
     """
     weights = [_finite(job, weight.detach()) for job, weight in zip(jobs, weights, strict=True)]
-    if jobs[0].kind is not TensorClass.MATRIX:
-        return [_alone(job, weight, cfg) for job, weight in zip(jobs, weights, strict=True)]
-    matrices = [weight.float() for weight in weights]
-    quantized = component("recur.quantize.matrix", cfg.matrix).quantize_matrices(matrices, hessian, cfg)
-    return [_quantized(job, tensor) for job, tensor in zip(jobs, quantized, strict=True)]
+    if jobs[0].kind is TensorClass.MATRIX:
+        matrices = [weight.float() for weight in weights]
+        quantized = component("recur.quantize.matrix", cfg.matrix).quantize_matrices(matrices, hessian, cfg)
+        return [_quantized(job, tensor) for job, tensor in zip(jobs, quantized, strict=True)]
+    return [_alone(job, weight, cfg) for job, weight in zip(jobs, weights, strict=True)]
+
+
+def pass_through(job: TensorJob, weight: Tensor) -> TensorResult:
+    """Store a tensor without codes, as its class says: as it is, in float16, or (a control tensor) in float32.
+
+    Raises:
+        RecurError: as `run_jobs`.
+    """
+    weight = _finite(job, weight.detach())
+    if job.kind is TensorClass.RAW:
+        return _stored(job, weight, "passthrough")
+    if job.kind is TensorClass.CONTROL:
+        return _stored(job, weight.float(), "passthrough_ctrl")
+    return _stored(job, weight.half(), "passthrough")
 
 
 def _finite(job: TensorJob, weight: Tensor) -> Tensor:
@@ -101,14 +125,11 @@ def _finite(job: TensorJob, weight: Tensor) -> Tensor:
 
 
 def _alone(job: TensorJob, weight: Tensor, cfg: QuantizeConfig) -> TensorResult:
-    if job.kind is TensorClass.RAW:
-        return _stored(job, weight, "passthrough")
-    if job.kind is TensorClass.SMALL:
-        return _stored(job, weight.half(), "passthrough")
-    if job.kind is TensorClass.CONTROL:
-        return _stored(job, weight.float(), "passthrough_ctrl")
-    block = job.kind is TensorClass.BLOCK
-    return _quantized(job, quantize_block(weight.float()) if block else quantize_table(weight.float(), cfg))
+    if job.kind is TensorClass.BLOCK:
+        return _quantized(job, quantize_block(weight.float()))
+    if job.kind is TensorClass.TABLE:
+        return _quantized(job, quantize_table(weight.float(), cfg))
+    return pass_through(job, weight)
 
 
 def assemble(results: Iterable[TensorResult]) -> QuantizedModel:

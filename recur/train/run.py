@@ -9,6 +9,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import torch
@@ -16,6 +17,7 @@ import torch
 from recur.config import Recipe
 from recur.data.dataset import Dataset, validation_tokens
 from recur.data.loader import WindowLoader
+from recur.data.prefetch import Prefetcher
 from recur.data.shards import TokensI64
 from recur.evaluate.bpb import Score
 from recur.evaluate.runner import evaluate_part
@@ -71,7 +73,11 @@ class SeedTrainer:
         validate = self._validator(stepper)
         loader = self._loader()
         self._enter(Phase.TRAIN)
-        outcome = self._loop(stepper, ema, loader, validate).run()
+        loop = self._loop(stepper, ema, loader, validate)
+        with ThreadPoolExecutor(1) as thread:
+            if self.recipe.train.prefetch:
+                loop.source = Prefetcher(loader, thread, pin=self.device.type == "cuda")
+            outcome = loop.run()
         self._tell("stop", {"step": outcome.steps, "train_s": outcome.train_s, "reason": outcome.stop_reason})
         self._enter(Phase.CALIBRATE)
         started = time.perf_counter()

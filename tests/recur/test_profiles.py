@@ -59,6 +59,7 @@ def departures(profile: str, base: str) -> dict[str, Any]:
     [
         ("recur", "record_1421", {
             "train.recurrence_start_step": 2000,
+            "train.prefetch": True,
             "quantize.calibration_batches": 8,
             "artifact.code_bytes": 0,
             "artifact.code_bytes_source": "bundle",

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from recur.data.loader import WindowLoader
+from recur.data.prefetch import Prefetcher
 from recur.errors import ArtifactError
 from recur.evaluate.bpb import Score
 from recur.optim.ema import Ema
@@ -53,7 +54,7 @@ class ResumableLoop(TrainingLoop):
     def _state(self, now_s: float) -> dict[str, Any]:
         """All that the next steps depend on; tensors are copies."""
         stepper, main = self.stepper, self.stepper.ranks.is_main
-        assert isinstance(self.source, WindowLoader)
+        assert isinstance(self.source, WindowLoader | Prefetcher)
         return {
             "clock_s": now_s,
             "flops": self.flops,

@@ -20,6 +20,7 @@ from api.reconciler import Helper, Reconciler, ReconcilerSettings, SubprocessHel
 from api.store import Store, open_store, sweeps
 from cluster.job_client import JobRequest, RayJobs
 from cluster.launch import seed_environment
+from cluster.signals import Flag
 from tests.api.reconciler.kit import DATABASE, ROOT, StubHelper, new_sweep
 from tests.api.stub_jobs import StubJobs
 
@@ -88,15 +89,17 @@ class Server:
             boundary=self.kill,
         )
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: Flag) -> None:
         """Answer the inbox beside the reconciler."""
-        thread = threading.Thread(target=self.loop.run, args=(stop,))
+        ended = threading.Event()
+        thread = threading.Thread(target=self.loop.run, args=(ended,))
         thread.start()
         while not stop.is_set():
             for path in sorted(self.inbox.glob("*.*")):
                 self._do(path)
             self._tell_round()
             stop.wait(0.05)
+        ended.set()
         self.loop.nudge()
         thread.join()
         self.store.close()
@@ -130,7 +133,7 @@ def _recipe(text: str) -> dict[str, object] | None:
 def main() -> None:
     """Run until SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    stop = threading.Event()
+    stop = Flag()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     Server(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None).run(stop)
 
