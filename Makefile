@@ -12,6 +12,7 @@
 #                                  disks, research mode killed at random (half an hour)
 #   make test-faults-long          the same five times; goes on where it was interrupted
 #   make chaos ARGS="--minutes 60" faults at random on a simulated cluster
+#   make bench                     every CPU bar against the reference's algorithm restated, with its threshold (docs/performance.md)
 #   make test-probes               planted violations and honest evaluations, 100 seeds each (long)
 #   make test-record-folder        the shipped script in an environment with only its requirements.txt (long)
 #   TORCH_INDEX=URL make setup     take torch from another index, e.g. https://download.pytorch.org/whl/cpu
@@ -26,7 +27,7 @@ ARGS ?=
 REF ?= tests/golden
 SEEDS ?= 100
 
-.PHONY: setup record serve test test-ray test-training test-rest test-service-gate lane-ray test-service test-service-long service-packages test-faults test-faults-long chaos test-probes test-record-folder check format conformance clean
+.PHONY: setup record serve test test-ray test-training test-rest test-service-gate lane-ray test-service test-service-long service-packages test-faults test-faults-long chaos bench test-probes test-record-folder check format conformance clean
 
 setup: $(VENV)/.ready
 
@@ -80,6 +81,9 @@ chaos: setup
 service-packages:
 	test -x /usr/bin/chromium && ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium postgresql > /dev/null; }
+
+bench: setup
+	$(PY) -m benchmarks $(ARGS)
 
 test-probes: setup
 	OMP_NUM_THREADS=1 $(PY) -m tests.probes --seeds $(SEEDS) $(ARGS)

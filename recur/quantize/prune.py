@@ -39,15 +39,19 @@ def prune(model: QuantizedModel, count: int) -> Pruned:
     names = prunable(model)
     if count <= 0 or not names:
         return Pruned(model=model, pruned=0)
-    ones = [(model.entries[name + CODES].abs() == 1).flatten(1) for name in names]
-    per_row_R = torch.cat([mask.sum(dim=1) for mask in ones])
+    counts = [_ones(model, name).count_nonzero(dim=1) for name in names]
     cost_R = torch.cat([model.entries[name + SCALE].float().square() for name in names])
-    quota_R = _row_quotas(per_row_R, cost_R, count)
+    quota_R = _row_quotas(torch.cat(counts), cost_R, count)
     entries = dict(model.entries)
-    for name, mask_RC, quota in zip(names, ones, torch.split(quota_R, [len(mask) for mask in ones]), strict=True):
+    for name, count_R, quota in zip(names, counts, torch.split(quota_R, [len(rows) for rows in counts]), strict=True):
         if bool(quota.any()):
-            entries[name + CODES] = _zero_first(model.entries[name + CODES], mask_RC, quota)
+            entries[name + CODES] = _zero_first(entries[name + CODES], _ones(model, name), count_R, quota)
     return Pruned(model=QuantizedModel(entries=entries, meta=model.meta), pruned=int(quota_R.sum()))
+
+
+def _ones(model: QuantizedModel, name: str) -> Tensor:
+    """Where the candidates of a parameter are, ``[R, C]``."""
+    return (model.entries[name + CODES].abs() == 1).flatten(1)
 
 
 def _row_quotas(per_row_R: Tensor, cost_R: Tensor, count: int) -> Tensor:
@@ -60,7 +64,9 @@ def _row_quotas(per_row_R: Tensor, cost_R: Tensor, count: int) -> Tensor:
     return quota_R
 
 
-def _zero_first(codes: Tensor, mask_RC: Tensor, quota_R: Tensor) -> Tensor:
-    """``codes`` without the first ``quota`` masked entries of each row."""
-    gone_RC = mask_RC & (mask_RC.cumsum(dim=1) <= quota_R[:, None])
-    return codes.masked_fill(gone_RC.view_as(codes), 0)
+def _zero_first(codes: Tensor, mask_RC: Tensor, count_R: Tensor, quota_R: Tensor) -> Tensor:
+    """``codes`` without the first ``quota`` masked entries of each row: all of them, but in the one row that is cut."""
+    mask_RC &= (quota_R > 0)[:, None]
+    for row in ((quota_R > 0) & (quota_R < count_R)).nonzero().flatten().tolist():
+        mask_RC[row, mask_RC[row].nonzero().flatten()[int(quota_R[row]) :]] = False
+    return codes.masked_fill(mask_RC.view_as(codes), 0)
