@@ -27,6 +27,7 @@ R = TypeVar("R")
 
 RETRIES = 2
 WAIT_S = 30.0
+_LOST = (ray.exceptions.ActorUnavailableError, ray.exceptions.ActorDiedError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +66,11 @@ class RayBackend:
         Raises:
             InputError, RecurError: the first error of an item; the other items are cancelled.
         """
-        start = self._on_actors if on_device and self._cfg.gpus_per_worker else self._as_tasks
-        return collect(start(fn, items, names), names, progress)
+        if on_device and self._cfg.gpus_per_worker:
+            pool = self._pool(len(items))
+            calls = [(fn, i, item) for i, item in enumerate(items)]
+            return collect([pool.start(*call, names[call[1]]) for call in calls], names, progress, pool.again)
+        return collect(self._as_tasks(fn, items, names), names, progress)
 
     def _as_tasks(self, fn: Callable[[T], R], items: Sequence[T], names: Sequence[str]) -> list[Any]:
         task, cpus = ray.remote(_call), self._cfg.fanout_cpus
@@ -75,14 +79,11 @@ class RayBackend:
             for i, (name, item) in enumerate(zip(names, items, strict=True))
         ]
 
-    def _on_actors(self, fn: Callable[[T], R], items: Sequence[T], names: Sequence[str]) -> list[Any]:
-        """Calls spread over at most one actor a GPU; an actor runs its calls one after the other."""
-        while len(self._actors) < min(self._cfg.workers, len(items)):
+    def _pool(self, items: int) -> ActorPool:
+        """At most one actor a GPU, and no more than there are items; those of the last map are kept."""
+        while len(self._actors) < min(self._cfg.workers, items):
             self._actors.append(self._new_actor())
-        return [
-            self._actors[i % len(self._actors)].call.options(name=name).remote(fn, i, item)
-            for i, (name, item) in enumerate(zip(names, items, strict=True))
-        ]
+        return ActorPool(self._actors, self._new_actor)
 
     def _new_actor(self) -> Any:
         """An actor with the GPUs of one worker, on the node that trained if there is room."""
@@ -97,26 +98,63 @@ class RayBackend:
         return actor.remote()
 
 
-def collect(refs: Sequence[Any], names: Sequence[str], progress: Progress) -> list[Any]:
+class ActorPool:
+    """Calls spread over actors, each of which runs its own one after the other.
+
+    Args:
+        actors: one at least; a lost one is replaced in this list.
+        new: makes another one.
+    """
+
+    def __init__(self, actors: list[Any], new: Callable[[], Any]) -> None:
+        self._actors, self._new = actors, new
+        self._calls: dict[int, tuple[Any, tuple[Any, ...]]] = {}
+
+    def start(self, fn: Callable[[T], R], index: int, item: T, name: str) -> Any:
+        """Start an item; the reference to its `Indexed`."""
+        actor = self._actors[index % len(self._actors)]
+        self._calls[index] = (actor, (fn, index, item, name))
+        return actor.call.options(name=name).remote(fn, index, item)
+
+    def again(self, index: int) -> Any:
+        """Start an item anew whose actor cannot be reached; the first to find that out has the actor replaced."""
+        actor, call = self._calls[index]
+        if actor in self._actors:
+            ray.kill(actor)
+            self._actors[self._actors.index(actor)] = self._new()
+        return self.start(*call)
+
+
+def collect(
+    refs: Sequence[Any], names: Sequence[str], progress: Progress, again: Callable[[int], Any] | None = None
+) -> list[Any]:
     """The values of ``refs`` by the index each carries.
 
     Args:
         refs: references to `Indexed`.
         names: of the items, for the error.
         progress: told how many are done.
+        again: starts an item anew whose actor is gone or cannot be reached, at most `RETRIES` times an item. Ray's own retries
+            are used up within a second while it does not know yet (15 s) that the actor's node is gone.
 
     Raises:
         InputError, RecurError: the first error; what still runs is cancelled.
     """
     values: dict[int, Any] = {}
     pending = list(refs)
-    order = {ref: i for i, ref in enumerate(refs)}
+    order, retries = {ref: i for i, ref in enumerate(refs)}, [0] * len(refs)
     while pending:
         ready, pending = ray.wait(pending, num_returns=1, timeout=WAIT_S)
         for ref in ready:
             try:
                 found: Indexed = ray.get(ref)
             except ray.exceptions.RayError as error:
+                index = order[ref]
+                if again is not None and isinstance(error, _LOST) and retries[index] < RETRIES:
+                    retries[index] += 1
+                    pending.append(new := again(index))
+                    order[new] = index
+                    continue
                 for other in pending:
                     ray.cancel(other)
                 raise _plain(error, names[order[ref]]) from error

@@ -53,6 +53,14 @@ def die_once(item: Item) -> int:
     return item.number
 
 
+def die_three_times(item: Item) -> int:
+    assert item.folder is not None
+    if item.number == 0 and len(list(item.folder.iterdir())) < 3:
+        (item.folder / str(os.getpid())).touch()
+        os._exit(1)
+    return item.number
+
+
 def refuse(item: Item) -> int:
     if item.number == 3:
         raise DataError("shard x", "is cut", "fetch it again")
@@ -116,3 +124,10 @@ def test_device_work_runs_on_one_lasting_actor_a_gpu() -> None:
     assert len(set(first)) == 2
     assert {line.split()[1] for line in first} == {"0", "1"}
     assert again == first
+
+
+def test_an_item_whose_actor_does_not_come_back_is_run_by_another_one(tmp_path: Path) -> None:
+    backend = RayBackend(GPU)
+    done = backend.map(die_three_times, items(4, tmp_path), names=names(4), progress=lambda _: None, on_device=True)
+    assert done == [0, 1, 2, 3]
+    assert len(list(tmp_path.iterdir())) == 3  # Ray starts an actor again once

@@ -150,7 +150,7 @@ class Nodes:
 @contextmanager
 def cluster(nodes: int = NODES) -> Iterator[Nodes]:
     """A head without GPUs and so many nodes with eight each."""
-    with ray_head(cpus=2) as head, ExitStack() as held:
+    with ray_head(cpus=0) as head, ExitStack() as held:
         made = Nodes(head=head, held=held)
         for _ in range(nodes):
             made.add()

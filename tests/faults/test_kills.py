@@ -84,7 +84,7 @@ def victim(run: Run, nodes: Nodes, what: str, phase: Phase) -> Victim | None:
         return ("rank 0", {rank0}) if what == "worker" else ("node", below(on.pid))
     pieces = {pid: title for pid, title in titles().items() if PIECE.match(title)}
     if what == "worker":
-        return next(((title.split("]")[0], {pid}) for pid, title in pieces.items()), None)
+        return next(((title.split("]")[0].strip(), {pid}) for pid, title in pieces.items()), None)
     return next((("node", family) for node in nodes.processes if (family := below(node.pid)) & set(pieces)), None)
 
 
