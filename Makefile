@@ -3,8 +3,8 @@
 #                                  profile of that size beside ours
 #   make serve                     the sweep service: a Ray head on this machine, API, page, a first key (recur up)
 #   make test                      what a commit has to pass, in three lanes: tests that start a Ray (test-ray) and those that train
-#                                  (test-training), beside all others (test-rest) and the service's suite, without those of its tests
-#                                  that start a Ray, at its smallest volume (test-service-gate)
+#                                  (test-training), beside all others (test-rest) and, at its smallest volume, what the service's suite
+#                                  does to the reconciler without a Ray (test-service-gate)
 #   make test-service              the service's whole suite at its quick volume, on real Ray heads too
 #   make test-service-long         the same at full volume; goes on where it was interrupted (hours)
 #   make service-packages          PostgreSQL and Chromium from Debian, which test-service drives (needs root)
@@ -61,7 +61,7 @@ test-rest: setup
 	$(PYTEST) -m "not ray and not service" $(TRAINING:%=--ignore=%) $(ARGS)
 
 test-service-gate: setup service-packages
-	RECUR_VOLUME=gate $(PYTEST) -m "service and not ray" tests/api $(ARGS)
+	RECUR_VOLUME=gate $(PYTEST) -m "service and not ray" tests/api/reconciler $(ARGS)
 
 test-service: setup service-packages
 	RECUR_REQUIRE_POSTGRES=1 $(PYTEST) -m service -n 2 --dist loadfile tests/api $(ARGS)
