@@ -2,9 +2,9 @@
 #   make record                    the main job: three seeds, table, plots; without GPUs on embedded text, with the faithful
 #                                  profile of that size beside ours
 #   make serve                     the sweep service: a Ray head on this machine, API, page, a first key (recur up)
-#   make test                      what a commit has to pass, in three lanes: tests that start a Ray (test-ray) and those that train
-#                                  (test-training), beside all others (test-rest) and, at its smallest volume, what the service's suite
-#                                  does to the reconciler without a Ray (test-service-gate)
+#   make test                      what a commit has to pass, in three lanes: tests that start a Ray (test-ray), beside all others
+#                                  (test-rest), beside those that train (test-training) after what the service's suite does to the
+#                                  reconciler without a Ray, at its smallest volume (test-service-gate)
 #   make test-service              the service's whole suite at its quick volume, on real Ray heads too
 #   make test-service-long         the same at full volume; goes on where it was interrupted (hours)
 #   make service-packages          PostgreSQL and Chromium from Debian, which test-service drives (needs root)
@@ -27,7 +27,7 @@ ARGS ?=
 REF ?= tests/golden
 SEEDS ?= 100
 
-.PHONY: setup record serve test test-ray test-training test-rest test-service-gate lane-ray test-service test-service-long service-packages test-faults test-faults-long chaos bench test-probes test-record-folder check format conformance clean
+.PHONY: setup record serve test test-ray test-training test-rest test-service-gate lane-short test-service test-service-long service-packages test-faults test-faults-long chaos bench test-probes test-record-folder check format conformance clean
 
 setup: $(VENV)/.ready
 
@@ -45,10 +45,10 @@ serve: setup
 	$(PY) -m jobs.cli up $(ARGS)
 
 test: setup service-packages
-	$(MAKE) --no-print-directory -j3 --output-sync=target lane-ray test-rest test-service-gate
+	$(MAKE) --no-print-directory -j3 --output-sync=target test-ray test-rest lane-short
 
-lane-ray: setup
-	$(MAKE) --no-print-directory test-ray
+lane-short: setup
+	$(MAKE) --no-print-directory test-service-gate
 	$(MAKE) --no-print-directory test-training
 
 test-ray: setup
