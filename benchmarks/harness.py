@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 PAIRS = 5
 SPREAD_FRAC = 0.15
-Clock = Literal["cpu", "wall"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +27,9 @@ class Bar:
         reference: the reference's algorithm, restated; its value goes to ``agreement``.
         ours: the product's.
         agreement: how far the two results are apart, as text; raises AssertionError where they do not agree.
-        threshold: the ratio reference / ours must be at least this (``"times"``), or ours / reference at most (``"share"``).
+        threshold: the ratio reference / ours, in CPU seconds of this process, must be at least this.
         goal: a ratio worth having, or None.
-        clock: CPU seconds of this process for work of one thread, else wall seconds.
+        pairs: how often both are measured.
     """
 
     name: str
@@ -39,14 +38,15 @@ class Bar:
     agreement: Callable[[Any, Any], str]
     threshold: float
     goal: float | None = None
-    kind: Literal["times", "share"] = "times"
-    clock: Clock = "cpu"
     pairs: int = PAIRS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came out of a bar; ``ratio`` is of the medians, ``least`` and ``most`` of single pairs."""
+    """What came out of a bar; ``ratio`` is of the medians, ``least`` and ``most`` of single pairs.
+
+    A ``"times"`` is how often faster ours is, at least the threshold; a ``"share"`` is ours of the reference's, at most it.
+    """
 
     name: str
     verdict: Literal["met", "MISSED", "DISAGREES", "SKIPPED"]
@@ -55,7 +55,7 @@ class Outcome:
     most: float
     spread_frac: float
     agreement: str
-    kind: str
+    kind: Literal["times", "share"]
     threshold: float
     goal: float | None
     reference_s: float
@@ -70,17 +70,15 @@ def measure(bar: Bar) -> Outcome:
         spread = (max(theirs) - min(theirs)) / statistics.median(theirs)
         if spread <= SPREAD_FRAC or agreement is None:
             break
-    flip = bar.kind == "share"
-    ratios = [m / t if flip else t / m for t, m in zip(theirs, mine, strict=True)]
+    ratios = [t / m for t, m in zip(theirs, mine, strict=True)]
     reference_s, ours_s = statistics.median(theirs), statistics.median(mine)
-    ratio = ours_s / reference_s if flip else reference_s / ours_s
-    met = ratio <= bar.threshold if flip else ratio >= bar.threshold
+    ratio = reference_s / ours_s
     if agreement is None:
         verdict: Literal["met", "MISSED", "DISAGREES", "SKIPPED"] = "DISAGREES"
     elif spread > SPREAD_FRAC:
         verdict = "SKIPPED"
     else:
-        verdict = "met" if met else "MISSED"
+        verdict = "met" if ratio >= bar.threshold else "MISSED"
     return Outcome(
         name=bar.name,
         verdict=verdict,
@@ -89,7 +87,7 @@ def measure(bar: Bar) -> Outcome:
         most=max(ratios),
         spread_frac=spread,
         agreement=agreement or "the results differ",
-        kind=bar.kind,
+        kind="times",
         threshold=bar.threshold,
         goal=bar.goal,
         reference_s=reference_s,
@@ -121,13 +119,12 @@ def judged(
 
 def _pairs(bar: Bar) -> tuple[list[float], list[float], str | None]:
     """Times of both sides, and how the results of the last pair agree; None where they do not. One pair is not counted."""
-    read = time.process_time if bar.clock == "cpu" else time.perf_counter
     theirs: list[float] = []
     mine: list[float] = []
     agreement: str | None = None
     for _ in range(bar.pairs + 1):
-        reference_s, reference = _timed(bar.reference, read)
-        ours_s, ours = _timed(bar.ours, read)
+        reference_s, reference = _timed(bar.reference)
+        ours_s, ours = _timed(bar.ours)
         try:
             agreement = bar.agreement(reference, ours)
         except AssertionError as error:
@@ -138,8 +135,8 @@ def _pairs(bar: Bar) -> tuple[list[float], list[float], str | None]:
     return theirs[1:], mine[1:], agreement
 
 
-def _timed(work: Callable[[], Any], read: Callable[[], float]) -> tuple[float, Any]:
+def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
     gc.collect()
-    start = read()
+    start_s = time.process_time()
     value = work()
-    return max(read() - start, 1e-9), value
+    return max(time.process_time() - start_s, 1e-9), value

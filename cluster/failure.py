@@ -67,6 +67,7 @@ class Spent:
 class Decision:
     """The action, and why: what can follow a failure's own reason in a sentence for a person."""
 
+    cause: Cause
     action: Action
     reason: str
 
@@ -90,18 +91,18 @@ def decide(cause: Cause, had: Spent, budget: Budget) -> Decision:
         budget: how many there may be.
     """
     if cause is Cause.RULE:
-        return Decision(action=Action.INVALID, reason="it finished, but a gate failed")
+        return Decision(cause=cause, action=Action.INVALID, reason="it finished, but a gate failed")
     if cause in _NEVER:
-        return Decision(action=Action.FAIL, reason=_NEVER[cause])
+        return Decision(cause=cause, action=Action.FAIL, reason=_NEVER[cause])
     taken = cause is Cause.NODE
     spent, most = (had.preempted, budget.preempted) if taken else (had.lost, budget.lost)
     if spent < most:
-        return Decision(action=Action.RETRY, reason=f"tried again by itself, {spent + 1} of {most}")
-    return Decision(action=Action.FAIL, reason="not tried again by itself any more: look at its logs, then retry it")
+        return Decision(cause=cause, action=Action.RETRY, reason=f"tried again by itself, {spent + 1} of {most}")
+    return Decision(cause=cause, action=Action.FAIL, reason="not tried again by itself any more: look at its logs, then retry it")
 
 
-def explained(reason: str | None, cause: Cause | None, decision: Decision | None) -> str | None:
+def explained(reason: str | None, decision: Decision | None) -> str | None:
     """A failure's reason, and what follows where that is the end and the reason alone does not say what to do."""
-    if decision is None or decision.action is not Action.FAIL or cause in _SAY_IT_ALL:
+    if decision is None or decision.action is not Action.FAIL or decision.cause in _SAY_IT_ALL:
         return reason
     return f"{reason} ({decision.reason})"

@@ -68,8 +68,8 @@ class RayBackend:
         """
         if on_device and self._cfg.gpus_per_worker:
             pool = self._pool(len(items))
-            calls = [(fn, i, item) for i, item in enumerate(items)]
-            return collect([pool.start(*call, names[call[1]]) for call in calls], names, progress, pool.again)
+            refs = [pool.start(fn, i, item, name) for i, (name, item) in enumerate(zip(names, items, strict=True))]
+            return collect(refs, names, progress, pool.again)
         return collect(self._as_tasks(fn, items, names), names, progress)
 
     def _as_tasks(self, fn: Callable[[T], R], items: Sequence[T], names: Sequence[str]) -> list[Any]:
@@ -135,7 +135,7 @@ def collect(
         names: of the items, for the error.
         progress: told how many are done.
         again: starts an item anew whose actor is gone or cannot be reached, at most `RETRIES` times an item. Ray's own retries
-            are used up within a second while it does not know yet (15 s) that the actor's node is gone.
+            are used up before it knows that the actor's node is gone.
 
     Raises:
         InputError, RecurError: the first error; what still runs is cancelled.

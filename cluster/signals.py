@@ -1,7 +1,7 @@
 """A flag that a signal handler may set.
 
 `threading.Event.set` may not be called from one: the handler runs in the thread that waits, perhaps while that thread holds the
-event's own lock, and then both wait for ever (seen once in some hundred SIGTERMs under load).
+event's own lock, and then both wait for ever (docs/log.md, 2026-11-28).
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ class SweepLoop:
         if decision is not None and decision.action is Action.RETRY:
             self._retry(seat, verdict)
         elif verdict.state is not seat.state:
-            self._to(seat, verdict.state, explained(verdict.reason, verdict.cause, decision))
+            self._to(seat, verdict.state, explained(verdict.reason, decision))
 
     def _look(self, seat: Seat, job: JobInfo | None) -> Look:
         found = look(self._dir(seat), job, seat.sight, self._clock())

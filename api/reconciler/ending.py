@@ -91,33 +91,30 @@ class Endings:
         Raises:
             StorageError: as `end`.
         """
-        attempt, decision = self.desk.folder(row), self._decision(row, cause)
-        reason = explained(_plain(reason), cause, decision) if reason else None
+        attempt = self.desk.folder(row)
+        decision = decide(cause, row.had, self.desk.settings.limits.retries) if cause is not None else None
+        reason = explained(_plain(reason), decision) if reason else None
         if attempt.folder.is_dir():
             if not fenced and not cancelled(attempt):
                 mark_cancelled(attempt)
             write_seed_result(attempt.root, SeedResult(seed=row.seed, state=state, attempt=row.attempt, error=reason))
-        self._close(row, state, cause=cause, reason=reason)
+        self._close(row, state, decision, reason=reason)
 
-    def _close(self, row: AttemptRow, state: State, *, cause: Cause | None = None, **changes: Any) -> None:
+    def _close(self, row: AttemptRow, state: State, decision: Decision | None = None, **changes: Any) -> None:
         desk, attempt = self.desk, self.desk.folder(row)
         if attempt.folder.is_dir():
             save_log(desk.jobs, row.job_id, attempt)
         now = desk.clock()
         with desk.store.write() as c:
             moved = attempts.move(c, row, state, now=now, **changes)
-            decision = self._decision(row, cause)
-            if moved is not None and cause is not None and decision is not None and decision.action is Action.RETRY:
-                self._again(c, moved, cause, now)
+            if moved is not None and decision is not None and decision.action is Action.RETRY:
+                self._again(c, moved, decision.cause, now)
         desk.boundary("terminal")
         if moved is not None:
             desk.watches.pop(row.job_id, None)
             if moved.result is None and not attempt.path(RESULT_FILE).exists():
                 desk.ended[row.job_id] = moved
             _log.info("ended job=%s state=%s reason=%s", row.job_id, state, changes.get("reason"))
-
-    def _decision(self, row: AttemptRow, cause: Cause | None) -> Decision | None:
-        return decide(cause, row.had, self.desk.settings.limits.retries) if cause is not None else None
 
     def _again(self, c: Any, row: AttemptRow, cause: Cause, now: float) -> None:
         """An attempt that died is followed by one that takes over its finished phases."""

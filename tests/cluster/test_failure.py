@@ -20,8 +20,8 @@ def test_what_would_fail_again_is_never_tried_again(cause: Cause) -> None:
 
 @pytest.mark.parametrize("cause", [Cause.INPUT, Cause.PLACEMENT, Cause.STOPPED])
 def test_a_reason_that_says_what_to_do_stays_as_it_is(cause: Cause) -> None:
-    assert explained("no such shard; fetch it", cause, decide(cause, Spent(), BUDGET)) == "no such shard; fetch it"
-    assert explained("no such shard; fetch it", None, None) == "no such shard; fetch it"
+    assert explained("no such shard; fetch it", decide(cause, Spent(), BUDGET)) == "no such shard; fetch it"
+    assert explained("no such shard; fetch it", None) == "no such shard; fetch it"
 
 
 def test_a_broken_rule_is_invalid_and_no_failure() -> None:
@@ -32,12 +32,10 @@ def test_a_broken_rule_is_invalid_and_no_failure() -> None:
 def test_what_died_is_tried_again_as_often_as_its_budget_says(cause: Cause) -> None:
     first = decide(cause, Spent(), BUDGET)
     assert (first.action, first.reason) == (Action.RETRY, "tried again by itself, 1 of 1")
-    assert explained("it died", cause, first) == "it died"
+    assert explained("it died", first) == "it died"
     second = decide(cause, Spent().plus(cause), BUDGET)
     assert second.action is Action.FAIL
-    assert explained("it died", cause, second) == (
-        "it died (not tried again by itself any more: look at its logs, then retry it)"
-    )
+    assert explained("it died", second) == ("it died (not tried again by itself any more: look at its logs, then retry it)")
 
 
 def test_a_node_that_was_taken_away_has_a_budget_of_its_own() -> None:
