@@ -52,6 +52,8 @@ class ModelConfig:
     skip: str = "gated"
     dead_skips: bool = False
     """Reference defect: once the lanes have split, skips are blended into a stream that nothing reads (REFERENCE 4.5)."""
+    fused_qkv: bool = False
+    """One product for queries, keys and values in training; off = three, as in the reference."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +107,8 @@ class TrainConfig:
     """Compile both depths in warm-up; off = the deeper graph is compiled on the clock, as in the reference."""
     prefetch: bool = False
     """A thread builds the next batches while a step runs; off = between steps, as in the reference."""
+    lagged_vote: bool = False
+    """What the ranks' clocks say is used one step later, so that no step waits for it; off = at once, as in the reference."""
     attention: Literal["auto", "flash3", "cudnn", "flash", "math"] = "auto"
     peak_tflops: Rate = 989.4
     """Peak of one device that MFU is stated against (H100 SXM bf16 dense); 0 = measured with a matmul at start."""
@@ -187,6 +191,8 @@ class EvalConfig:
     seq_len: Count = 2048
     stride: Count = 64
     batch_windows: Count = 32
+    counted_rows_only: bool = False
+    """Sliding mode: rows that do not count skip what only the head reads (last MLPs, last queries, head); off = reference."""
     val_batch_tokens: Count = 65536
     """Tokens of one forward in plain mode; the reference's 524288 are spread over world size * accumulation = 8."""
     ttt: TTTConfig = field(default_factory=TTTConfig)

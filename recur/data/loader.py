@@ -210,7 +210,7 @@ class WindowLoader:
                 active = active[counts[active] > len(rounds)]
         return np.concatenate(rounds)
 
-    def state(self) -> dict[str, Any]:
+    def cursor(self) -> dict[str, Any]:
         """Everything that the next batches depend on, as JSON-able values (128-bit integers as text)."""
         rng = self._rng.bit_generator.state
         return {
@@ -226,8 +226,8 @@ class WindowLoader:
             },
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to a saved `state()`; the batches that follow are equal to those that followed the save.
+    def go_back_to(self, state: Mapping[str, Any]) -> None:
+        """Go back to a saved `cursor()`; the batches that follow are equal to those that followed the save.
 
         Raises:
             ArtifactError: the state was saved by a loader over other shards or with another batch shape.

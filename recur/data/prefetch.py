@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 from recur.data.loader import Batch, WindowLoader
 
@@ -26,22 +25,15 @@ class Prefetcher:
     """
 
     def __init__(self, loader: WindowLoader, thread: ThreadPoolExecutor, *, pin: bool) -> None:
-        self._loader, self._thread, self._pin, self._state = loader, thread, pin, loader.state()
-        self._coming: deque[Future[tuple[Batch, dict[str, Any]]]] = deque()
+        self.loader, self._thread, self._pin = loader, thread, pin
+        self._coming: deque[Future[Batch]] = deque()
 
     def next_batch(self) -> Batch:
         """The next batch. Raises what the loader has raised in building it."""
         while len(self._coming) <= AHEAD:
             self._coming.append(self._thread.submit(self._build))
-        batch, self._state = self._coming.popleft().result()
-        return batch
+        return self._coming.popleft().result()
 
-    def state(self) -> dict[str, Any]:
-        """The loader's state after the last batch that was handed on, whatever has been built beyond it."""
-        return self._state
-
-    def _build(self) -> tuple[Batch, dict[str, Any]]:
-        batch = self._loader.next_batch()
-        if self._pin:
-            batch = Batch(batch.x_BT.pin_memory(), batch.y_BT.pin_memory())
-        return batch, self._loader.state()
+    def _build(self) -> Batch:
+        batch = self.loader.next_batch()
+        return Batch(batch.x_BT.pin_memory(), batch.y_BT.pin_memory()) if self._pin else batch

@@ -35,11 +35,11 @@ class CompiledScorer:
         self.training = mode
         self.model.train(mode)
 
-    def score(self, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
-        """Nats of each target, float32 [B, T]; B may be at most the largest batch so far without compiling again."""
+    def score(self, ids_BT: Tensor, targets_BT: Tensor, first: int = 0) -> Tensor:
+        """Nats of each target from ``first`` on, float32; another ``first`` or a larger B than before compiles again."""
         rows = ids_BT.size(0)
         missing = self._missing(rows)
-        nats = self.model.score(F.pad(ids_BT, (0, 0, 0, missing)), F.pad(targets_BT, (0, 0, 0, missing)))
+        nats = self.model.score(F.pad(ids_BT, (0, 0, 0, missing)), F.pad(targets_BT, (0, 0, 0, missing)), first)
         return nats[:rows]
 
     def logits(self, ids_BT: Tensor) -> Tensor:

@@ -30,8 +30,8 @@ class Scorer(Protocol):
 
     def train(self, mode: bool = True) -> Any: ...
 
-    def score(self, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
-        """Nats of each target, float32 [B, T]."""
+    def score(self, ids_BT: Tensor, targets_BT: Tensor, first: int = 0) -> Tensor:
+        """Nats of each target from position ``first`` on, float32 [B, T - first]."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,8 +79,15 @@ def autocast_bf16(device: torch.device, enabled: bool) -> torch.autocast:
     return torch.autocast(device_type=device.type, dtype=torch.bfloat16, enabled=enabled)
 
 
-def score_windows(model: Scorer, tokens: IntArray, plan: WindowPlan, *, device: torch.device, autocast: bool) -> ScoredBatch:
-    """Run all windows of ``plan`` as one batch, in the model's present mode and without gradients."""
+def score_windows(
+    model: Scorer, tokens: IntArray, plan: WindowPlan, *, device: torch.device, autocast: bool, counted_only: bool = False
+) -> ScoredBatch:
+    """Run all windows of ``plan`` as one batch, in the model's present mode and without gradients.
+
+    Args:
+        counted_only: ask the model for nothing in front of the first column that counts in any of the windows.
+    """
+    first = int(plan.score_from.min()) if counted_only else 0
     columns = np.arange(plan.seq_len, dtype=np.int64)
     positions_BS = plan.starts[:, None] + columns
     real_BS = columns < plan.lengths[:, None]
@@ -89,7 +96,7 @@ def score_windows(model: Scorer, tokens: IntArray, plan: WindowPlan, *, device: 
     targets_BS = torch.from_numpy(np.where(real_BS, tokens[inside_BS + 1], 0)).to(device)
     # no_grad, not inference_mode: rotary tables cached here must stay usable in a later backward
     with torch.no_grad(), autocast_bf16(device, autocast):
-        nats_BS = model.score(ids_BS, targets_BS).cpu().numpy()
+        nats_BS = np.pad(model.score(ids_BS, targets_BS, first).cpu().numpy(), ((0, 0), (first, 0)))
     counted_BS = real_BS & (columns >= plan.score_from[:, None])
     rows, cols = np.nonzero(counted_BS)
     return ScoredBatch(positions=positions_BS[counted_BS], rows=rows, columns=cols, nats=nats_BS[counted_BS].astype(np.float64))
@@ -104,6 +111,7 @@ def score_plan(
     batch_windows: int,
     device: torch.device,
     autocast: bool,
+    counted_only: bool = False,
     version: int = 0,
     log: Log = ignore,
     watch: Watch = unwatched,
@@ -113,6 +121,7 @@ def score_plan(
     Args:
         tokens: the stream, integers [plan.n_positions + 1].
         batch_windows: windows per forward; changes no more than rounding.
+        counted_only: as for `score_windows`; changes no more than rounding.
         version: version of the weights, for the log.
         log: gets what was scored, batch by batch, after it was scored.
         watch: shown every batch whose nats go into the sum, right after its forward; it must change nothing.
@@ -122,7 +131,7 @@ def score_plan(
     with training_mode(model, False):
         for low in range(0, len(plan), batch_windows):
             some = plan.take(low, low + batch_windows)
-            batch = score_windows(model, stream, some, device=device, autocast=autocast)
+            batch = score_windows(model, stream, some, device=device, autocast=autocast, counted_only=counted_only)
             watch(batch)
             score += batch.score(stream, table)
             for interval in scored_intervals(some, version):

@@ -8,6 +8,7 @@ Legend: B batch, T positions, D width, H query heads, K key/value heads, d head 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,6 +45,10 @@ class Rotation:
 
     cos: Tensor
     sin: Tensor
+
+    def since(self, first: int) -> Rotation:
+        """The tables of positions ``first`` and later."""
+        return Rotation(self.cos[first:], self.sin[first:])
 
 
 class Rotary(nn.Module):
@@ -83,6 +88,11 @@ def rotate(x_BTHd: Tensor, rotation: Rotation) -> Tensor:
     return torch.cat((a * cos + b * sin, b * cos - a * sin, rest), dim=-1)
 
 
+def tail(x_BTD: Tensor, first: int) -> Tensor:
+    """Positions ``first`` and later of [B, T, ...]; itself for 0."""
+    return x_BTD[:, first:] if first else x_BTD
+
+
 def exclude_self_value(y_BTHd: Tensor, v_BTKd: Tensor) -> Tensor:
     """Make each head's output orthogonal to its own position's value vector (XSA, REFERENCE 4.3 step 5), in float32."""
     batch, length, heads, width = y_BTHd.shape
@@ -102,6 +112,7 @@ class Attention(nn.Module):
 
     def __init__(self, cfg: ModelConfig, layer: int) -> None:
         super().__init__()
+        self.cfg = cfg
         self.heads, self.kv_heads, self.head_width = cfg.heads, cfg.kv_heads, cfg.width // cfg.heads
         self.exclude = layer >= cfg.layers - cfg.xsa_last_layers
         kv_width = self.kv_heads * self.head_width
@@ -111,23 +122,39 @@ class Attention(nn.Module):
         self.c_v = CastedLinear(cfg.width, kv_width)
         self.proj = CastedLinear(cfg.width, cfg.width)
 
-    def forward(self, u_BTD: Tensor, value_BTe: Tensor | None, rotation: Rotation) -> Tensor:
+    def _qkv(self, u_BTD: Tensor, first: int) -> Sequence[Tensor]:
+        """Queries from position ``first`` on, keys and values, each [B, T, heads * d].
+
+        Fused: one product reads the input once, and its gradient is one product too. Only in training: calibration hooks the
+        three layers.
+        """
+        layers = (self.c_q, self.c_k, self.c_v)
+        if self.cfg.fused_qkv and self.training:
+            weights = [layer.weight.to(u_BTD.dtype) for layer in layers]
+            return torch.split(F.linear(u_BTD, torch.cat(weights)), [len(w) for w in weights], dim=-1)
+        return self.c_q(tail(u_BTD, first)), self.c_k(u_BTD), self.c_v(u_BTD)
+
+    def forward(self, u_BTD: Tensor, value_BTe: Tensor | None, rotation: Rotation, first: int = 0) -> Tensor:
         """Attend over normalised inputs.
 
         Args:
             u_BTD: normalised, depth-scaled input.
             value_BTe: value embedding [B, T, K*d] added to the values, or None.
             rotation: rotary tables of length T.
+            first: only positions from here on are wanted; keys and values are those of all positions.
+
+        Returns:
+            [B, T - first, D].
         """
         batch, length, width = u_BTD.shape
-        q = self.c_q(u_BTD).view(batch, length, self.heads, self.head_width)
-        k = self.c_k(u_BTD).view(batch, length, self.kv_heads, self.head_width)
-        v = self.c_v(u_BTD)
+        q, k, v = self._qkv(u_BTD, first)
+        q = q.view(batch, length - first, self.heads, self.head_width)
+        k = k.view(batch, length, self.kv_heads, self.head_width)
         v = (v if value_BTe is None else v + value_BTe).view(batch, length, self.kv_heads, self.head_width)
-        q, k = rotate(norm(q), rotation), rotate(norm(k), rotation)
+        q, k = rotate(norm(q), rotation.since(first)), rotate(norm(k), rotation)
         q = q * self.q_gain.to(q.dtype)[None, None, :, None]
         y = attend(q, k, v)
         if self.exclude:
-            y = exclude_self_value(y, v)
-        out: Tensor = self.proj(y.reshape(batch, length, width))
+            y = exclude_self_value(y, tail(v, first))
+        out: Tensor = self.proj(y.reshape(batch, length - first, width))
         return out

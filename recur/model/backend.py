@@ -75,11 +75,20 @@ def use_backend(name: str) -> None:
 
 
 def attend(q_BTHd: Tensor, k_BTKd: Tensor, v_BTKd: Tensor) -> Tensor:
-    """Causal softmax attention with score scale 1/sqrt(d); query head h reads kv head h // (H/K). Returns [B, T, H, d]."""
+    """Causal softmax attention with score scale 1/sqrt(d); query head h reads kv head h // (H/K).
+
+    Fewer queries than keys are those of the last positions. FlashAttention-3 aligns them so; torch's kernels take as many
+    queries as keys, so there the others are made up and dropped.
+
+    Returns:
+        [B, queries, H, d].
+    """
     if _flash3 is not None:
         out = _flash3(q_BTHd, k_BTKd, v_BTKd, causal=True)
         y: Tensor = out[0] if isinstance(out, tuple) else out  # versions differ in whether the log-sum-exp comes along
         return y
+    missing = k_BTKd.size(1) - q_BTHd.size(1)
+    q_BTHd = F.pad(q_BTHd, (0, 0, 0, 0, missing, 0)) if missing else q_BTHd
     q, k, v = (t.transpose(1, 2) for t in (q_BTHd, k_BTKd, v_BTKd))
     y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=q.size(1) != k.size(1))
-    return y.transpose(1, 2)
+    return y.transpose(1, 2)[:, missing:]

@@ -25,10 +25,13 @@ class Lanes:
 
 
 class BlockLike(Protocol):
-    """What a block of `recur.model.blocks` must be: callable in serial form, with a two-lane form beside it."""
+    """What a block of `recur.model.blocks` must be: callable in serial form, with a two-lane form beside it.
 
-    def __call__(self, x: Tensor, x0: Tensor, value: Tensor | None, rotation: Rotation) -> Tensor: ...
-    def lanes(self, lanes: Lanes, x0: Tensor, value: Tensor | None, rotation: Rotation) -> Lanes: ...
+    ``first``: the streams that attention writes are wanted from this position on.
+    """
+
+    def __call__(self, x: Tensor, x0: Tensor, value: Tensor | None, rotation: Rotation, first: int = 0) -> Tensor: ...
+    def lanes(self, lanes: Lanes, x0: Tensor, value: Tensor | None, rotation: Rotation, first: int = 0) -> Lanes: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from recur.components import component
 from recur.config import ModelConfig
-from recur.model.attention import CastedLinear, Rotary, Rotation, norm
+from recur.model.attention import CastedLinear, Rotary, Rotation, norm, tail
 from recur.model.depth import BlockLike, Lanes, depth_plan, has_lanes, skip_rows
 
 VALUE_EMBEDDING_STD = 0.01
@@ -87,8 +87,12 @@ class GPT(nn.Module):
         pairs = zip(self.cfg.value_embedding_layers, self.ve_layer_scales, strict=True)
         return {layer: shared * scale.to(shared.dtype) for layer, scale in pairs}
 
-    def features(self, ids_BT: Tensor) -> Tensor:
-        """The residual stream [B, T, D] in front of the final norm."""
+    def features(self, ids_BT: Tensor, first: int = 0) -> Tensor:
+        """The residual stream [B, T - first, D] in front of the final norm, from position ``first`` on.
+
+        The MLP lane is position-wise and nothing but the head reads it, so it is cut where it begins; of the attention lane
+        only the last block's queries can be.
+        """
         plan = self.plans[self.recurrence_active]
         x = norm(self.tok_emb(ids_BT))
         x = x if self.embed_proj is None else self.embed_proj(x)
@@ -97,12 +101,16 @@ class GPT(nn.Module):
         for layer in plan.encoder:
             x = self.blocks[layer](x, x0, values.get(layer), rotation)
             outputs.append(x)
-        return self._decode(x, x0, outputs, values, rotation)
+        return self._decode(x, x0, outputs, values, rotation, first)
 
-    def _decode(self, x: Tensor, x0: Tensor, outputs: list[Tensor], values: dict[int, Tensor], rotation: Rotation) -> Tensor:
+    def _decode(
+        self, x: Tensor, x0: Tensor, outputs: list[Tensor], values: dict[int, Tensor], rotation: Rotation, first: int
+    ) -> Tensor:
         skips = {name: self.get_parameter(name) for name in self._skip_names}
         lanes: Lanes | None = None
-        for step in self.plans[self.recurrence_active].decoder:
+        steps = self.plans[self.recurrence_active].decoder
+        for step in steps:
+            wanted = first if step is steps[-1] else 0
             if step.skip_has_effect and step.skip_row is not None and step.skip_from is not None:
                 reads = x if lanes is None else lanes.attention
                 blended = self._blend_skip(reads, outputs[step.skip_from], step.skip_row, skips)
@@ -112,17 +120,17 @@ class GPT(nn.Module):
                     lanes = Lanes(attention=blended, mlp=lanes.mlp)
             block = cast(BlockLike, self.blocks[step.layer])
             if step.lanes:
-                lanes = block.lanes(lanes or Lanes(x, x), x0, values.get(step.layer), rotation)
+                lanes = block.lanes(lanes or Lanes(x, tail(x, first)), x0, values.get(step.layer), rotation, wanted)
             else:
-                x = block(x, x0, values.get(step.layer), rotation)
+                x = block(x, x0, values.get(step.layer), rotation, wanted)
         if lanes is None:
             return x
         merge = self.lane_merge.to(x.dtype)
         return merge * lanes.attention + (1 - merge) * lanes.mlp
 
-    def hidden(self, ids_BT: Tensor) -> Tensor:
-        """The head's input [B, T, E]: the final norm of the features, projected to the table's width where that differs."""
-        x = norm(self.features(ids_BT))
+    def hidden(self, ids_BT: Tensor, first: int = 0) -> Tensor:
+        """The head's input [B, T - first, E]: final norm of the features, projected to the table's width where that differs."""
+        x = norm(self.features(ids_BT, first))
         return x if self.head_proj is None else self.head_proj(x)
 
     def readout(self, x_BTE: Tensor) -> Tensor:
@@ -131,13 +139,14 @@ class GPT(nn.Module):
         cap = self.cfg.logit_softcap
         return cap * torch.tanh(z / cap)
 
-    def forward(self, ids_BT: Tensor) -> Tensor:
-        """Soft-capped logits [B, T, V] in the compute dtype."""
-        return self.readout(self.hidden(ids_BT))
+    def forward(self, ids_BT: Tensor, first: int = 0) -> Tensor:
+        """Soft-capped logits [B, T - first, V] in the compute dtype, from position ``first`` on."""
+        return self.readout(self.hidden(ids_BT, first))
 
-    def score(self, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
-        """Negative log-likelihood of every target in nats, float32 [B, T]."""
-        logits = self(ids_BT).float()
+    def score(self, ids_BT: Tensor, targets_BT: Tensor, first: int = 0) -> Tensor:
+        """Negative log-likelihood of every target from position ``first`` on in nats, float32 [B, T - first]."""
+        targets_BT = targets_BT[:, first:]
+        logits = self(ids_BT, first).float()
         return F.cross_entropy(logits.flatten(0, 1), targets_BT.flatten(), reduction="none").view(targets_BT.shape)
 
     def loss(self, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:

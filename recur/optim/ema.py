@@ -9,6 +9,8 @@ from torch import Tensor, nn
 class Ema:
     """``e = d*e + (1-d)*p`` over every state-dict entry, started from the given weights, no bias correction.
 
+    Computed as ``e + (1-d)*(p-e)``: each average is read and written once, and weights that rest stay as they are.
+
     Args:
         model: whose state dict is followed.
         decay: ``d``, per optimizer step.
@@ -22,10 +24,8 @@ class Ema:
     @torch.no_grad()
     def update(self) -> None:
         """Take the model's present weights in."""
-        averages = list(self.average.values())
         live = [t.float() for t in self._live.values()]
-        torch._foreach_mul_(averages, self.decay)
-        torch._foreach_add_(averages, live, alpha=1 - self.decay)
+        torch._foreach_lerp_(list(self.average.values()), live, 1 - self.decay)
 
     def state(self) -> dict[str, Tensor]:
         """The averaged weights, float32, in state-dict order."""

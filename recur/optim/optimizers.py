@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from recur.components import component
 from recur.config import OptimConfig
+from recur.model.gpt import GPT
 from recur.optim.groups import adamw, assign
 from recur.train.ranks import Ranks
 
@@ -17,6 +18,7 @@ from recur.train.ranks import Ranks
 class MatrixOptimizer(Protocol):
     """What `optim.matrix` must provide."""
 
+    def gradients(self) -> list[Tensor]: ...
     def step(self, *, lr: float, momentum: float) -> None: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
@@ -28,11 +30,11 @@ class Optimizers:
     Args:
         model: whose parameters are trained.
         cfg: the recipe's branch.
-        ranks: for the matrix optimizer's share per rank.
+        ranks: who we are; gradients are averaged over all, of matrices each rank has a share.
     """
 
-    def __init__(self, model: nn.Module, cfg: OptimConfig, ranks: Ranks) -> None:
-        self.cfg = cfg
+    def __init__(self, model: GPT, cfg: OptimConfig, ranks: Ranks) -> None:
+        self.cfg, self.ranks = cfg, ranks
         self.model = model
         names = assign(model, cfg)
         parameters = dict(model.named_parameters())
@@ -41,17 +43,32 @@ class Optimizers:
             return [parameters[name] for name in group]
 
         self.matrix: MatrixOptimizer = component("recur.optim.matrix", cfg.matrix).build(pick(names.matrix), cfg, ranks)
+        self._shared = [p for name, p in parameters.items() if name not in names.matrix]
         self.token = adamw(pick(names.token), cfg, lr=cfg.token_lr, weight_decay=cfg.token_weight_decay)
-        self.head = adamw(pick(names.head), cfg, lr=cfg.head_lr, weight_decay=0.0) if names.head else None
+        self.head = None
+        if not model.cfg.tied_embeddings:
+            self.head = adamw(pick(names.head), cfg, lr=cfg.head_lr, weight_decay=0.0)
         self.scalar = adamw(pick(names.scalar), cfg, lr=cfg.scalar_lr, weight_decay=cfg.scalar_weight_decay)
 
     def _adams(self) -> list[torch.optim.AdamW]:
         return [opt for opt in (self.token, self.head, self.scalar) if opt is not None]
 
-    def clip(self) -> Tensor:
-        """Scale all gradients by ``min(1, clip / (norm + 1e-6))``; returns the global L2 norm before (0-dim)."""
-        limit = self.cfg.grad_clip_norm if self.cfg.grad_clip_norm > 0 else float("inf")
-        return nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+    @torch.no_grad()
+    def average_and_clip(self) -> Tensor:
+        """Average all gradients over ranks, then scale them by ``min(1, clip / (norm + 1e-6))``.
+
+        Returns:
+            The global L2 norm before clipping (0-dim).
+        """
+        own = self.matrix.gradients()
+        shared = [p.grad for p in self._shared if p.grad is not None]
+        self.ranks.mean_tensors(shared)
+        own_square = nn.utils.get_total_norm(own).square()
+        self.ranks.sum_tensors([own_square])
+        norm = (own_square + nn.utils.get_total_norm(shared).square()).sqrt()
+        if self.cfg.grad_clip_norm > 0:
+            torch._foreach_mul_([*own, *shared], (self.cfg.grad_clip_norm / (norm + 1e-6)).clamp(max=1.0))
+        return norm
 
     def step(self, *, multiplier: float, momentum: float) -> None:
         """Token, head, matrix, scalar, each at its base rate times ``multiplier``."""

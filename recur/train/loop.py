@@ -16,6 +16,7 @@ from recur.optim.schedule import lr_multiplier, muon_momentum
 from recur.train.clock import Clock
 from recur.train.flops import training_flops_per_token
 from recur.train.step import Stepper, StepStats
+from recur.train.votes import LaggedVotes
 
 FIRST_LOGGED_STEPS = 5
 Field = float | int | str
@@ -72,6 +73,8 @@ class TrainingLoop:
         self.validate, self.clock = validate, clock
         self.observer = observer if stepper.ranks.is_main else None
         self.budget_s = recipe.train.wallclock_s - recipe.train.calibration_reserve_s
+        self.votes = LaggedVotes(stepper.ranks) if recipe.train.lagged_vote else stepper.ranks
+        self.elapsed_s = 0.0
         self.flops = 0.0
         self.start = 0
         self.first_val: Score | None = None
@@ -84,6 +87,7 @@ class TrainingLoop:
             last = step == cfg.steps or step == stop_at
             self._maybe_activate(step)
             if last:
+                self.stepper.finish()
                 train_s = self.clock.elapsed_s()
             if last or (cfg.val_every and step % cfg.val_every == 0):
                 val = self._validated(step)
@@ -93,8 +97,8 @@ class TrainingLoop:
             stats = self._step(step)
             step += 1
             if cfg.wallclock_s and stop_at is None:
-                vote_s = self.stepper.ranks.max_float(self.clock.elapsed_s(), self.stepper.device)
-                stop_at = step if vote_s >= self.budget_s else None
+                self.elapsed_s = self.votes.max_float(self.clock.elapsed_s(), self.stepper.device)
+                stop_at = step if self.elapsed_s >= self.budget_s else None
             self._after_step(step, stats, stopping=step == stop_at)
         return LoopOutcome(
             steps=step,
@@ -121,7 +125,7 @@ class TrainingLoop:
 
     def _step(self, step: int) -> StepStats:
         optim, cfg = self.recipe.optim, self.recipe.train
-        frac = self._agreed_elapsed_s() / self.budget_s if cfg.wallclock_s else step / cfg.steps
+        frac = self.elapsed_s / self.budget_s if cfg.wallclock_s else step / cfg.steps
         stats = self.stepper.step(
             (self.source.next_batch() for _ in range(self.stepper.accum)),
             multiplier=lr_multiplier(frac, warmdown_frac=optim.warmdown_frac, min_frac=optim.min_lr_frac),
@@ -136,10 +140,6 @@ class TrainingLoop:
         per_token = training_flops_per_token(self.recipe.model, recurrence=self.stepper.model.recurrence_active)
         self.flops += per_token * cfg.batch_tokens / self.stepper.ranks.world
         return stats
-
-    def _agreed_elapsed_s(self) -> float:
-        """Elapsed seconds of the slowest rank: with a clock of its own each rank would use another learning rate."""
-        return self.stepper.ranks.max_float(self.clock.elapsed_s(), self.stepper.device)
 
     def _after_step(self, step: int, stats: StepStats, *, stopping: bool) -> None:
         cfg = self.recipe.train

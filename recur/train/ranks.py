@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -41,6 +42,23 @@ class Ranks:
         if self.world > 1:
             torch._foreach_div_(list(tensors), float(self.world))
 
+    def scatter_mean(self, slots: Tensor) -> Callable[[], Tensor]:
+        """Begin to average ``slots`` [world * n, ...] over ranks, of which rank ``r`` gets the ``r``-th n; waits when called.
+
+        ``slots`` is used up.
+        """
+        if self.world == 1:
+            return lambda: slots
+        own = slots.new_empty(len(slots) // self.world, *slots.shape[1:])
+        return _waiting(dist.reduce_scatter_single(own, slots.div_(self.world), async_op=True), own)
+
+    def gather(self, own: Tensor) -> Callable[[], Tensor]:
+        """Begin to bring all ranks' ``own`` [n, ...] together as [world * n, ...]; waits when called."""
+        if self.world == 1:
+            return lambda: own
+        slots = own.new_empty(len(own) * self.world, *own.shape[1:])
+        return _waiting(dist.all_gather_single(slots, own.contiguous(), async_op=True), slots)
+
     def sum_floats(self, values: Sequence[float], device: torch.device) -> list[float]:
         """Sums over ranks in float64."""
         total = torch.tensor(values, dtype=torch.float64, device=device)
@@ -57,3 +75,11 @@ class Ranks:
         top = torch.tensor(value, dtype=torch.float64, device=device)
         dist.all_reduce(top, op=dist.ReduceOp.MAX)
         return float(top.item())
+
+
+def _waiting(work: Any, result: Tensor) -> Callable[[], Tensor]:
+    def wait() -> Tensor:
+        work.wait()
+        return result
+
+    return wait

@@ -45,6 +45,8 @@ ReadValidation = Callable[[Dataset, int], TokensI64]
 class SeedTrainer:
     """One seed on one rank; `run` is the whole story."""
 
+    prefetcher = Prefetcher
+
     def __init__(
         self,
         recipe: Recipe,
@@ -76,7 +78,7 @@ class SeedTrainer:
         loop = self._loop(stepper, ema, loader, validate)
         with ThreadPoolExecutor(1) as thread:
             if self.recipe.train.prefetch:
-                loop.source = Prefetcher(loader, thread, pin=self.device.type == "cuda")
+                loop.source = self.prefetcher(loader, thread, pin=self.device.type == "cuda")
             outcome = loop.run()
         self._tell("stop", {"step": outcome.steps, "train_s": outcome.train_s, "reason": outcome.stop_reason})
         self._enter(Phase.CALIBRATE)

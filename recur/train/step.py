@@ -56,8 +56,12 @@ class Stepper:
                 loss = self.loss(x, y)
             total += loss.detach()
             (loss / self.accum).backward()  # type: ignore[no-untyped-call]
-        self.ranks.mean_tensors([p.grad for p in self.model.parameters() if p.grad is not None])
-        norm = self.optimizers.clip()
+        norm = self.optimizers.average_and_clip()
         self.optimizers.step(multiplier=multiplier, momentum=momentum)
         self.optimizers.zero_grad()
         return StepStats(loss_nats=total / self.accum, grad_norm=norm)
+
+    def finish(self) -> None:
+        """Wait for all that was asked of the device."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)

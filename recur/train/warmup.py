@@ -44,7 +44,7 @@ def state_hash(model: nn.Module, optimizers: Optimizers, loader: WindowLoader) -
     digest = hashlib.sha256()
     _update(digest, model.state_dict())
     _update(digest, optimizers.state_dict())
-    _update(digest, loader.state())
+    _update(digest, loader.cursor())
     _update(digest, GeneratorStates.now(next(model.parameters()).device))
     return digest.hexdigest()
 

@@ -45,14 +45,20 @@ def _steps(vectors: Vectors, dtype: str) -> list[Case]:
             absent = (step, name) in missing
             weight.grad = None if absent else torch.tensor(vectors.arrays[f"step{step}/grad/{name}"]).float()
         muon.step(lr=lr, momentum=momentum)
+        buffers = _buffers(muon, weights)
         total_lr = sum(info["lr_per_step"][: step + 1])
         for index, (name, weight) in enumerate(zip(order, weights, strict=True)):
             cases += _compare(vectors, dtype, f"step{step}", name, weight.detach(), total_lr)
             key = f"step{step}/momentum_buffer/{name}"
-            if key in vectors.arrays and index in muon.buffers:
-                golden = vectors.arrays[key]
-                cases.append(within(f"{dtype} {key}", muon.buffers[index], golden, absolute=1e-12, relative_to_max=1e-6))
+            if key in vectors.arrays:
+                cases.append(within(f"{dtype} {key}", buffers[index], vectors.arrays[key], absolute=1e-12, relative_to_max=1e-6))
     return cases
+
+
+def _buffers(muon: Muon, weights: list[Tensor]) -> list[Tensor]:
+    """Momentum of each matrix."""
+    slots = {id(p): t for bank, stack in zip(muon.banks, muon.momentum, strict=True) for p, t in zip(bank, stack, strict=True)}
+    return [slots[id(weight)] for weight in weights]
 
 
 def _compare(vectors: Vectors, dtype: str, step: str, name: str, weight: Tensor, total_lr: float) -> list[Case]:

@@ -36,7 +36,7 @@ class StoredBatches:
         self._next += 1
         return Batch(x_BT=tokens[:, :-1], y_BT=tokens[:, 1:])
 
-    def state(self) -> dict[str, Any]:
+    def cursor(self) -> dict[str, Any]:
         return {"next": self._next}
 
 

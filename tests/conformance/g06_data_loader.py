@@ -73,13 +73,13 @@ def _window_cases(vectors: Vectors, name: str, paths: list[Path]) -> Iterator[Ca
     loader = _loader(vectors.info, case, paths, rank=0)
     initial = vectors.info.get("pcg64_initial_state")
     if initial:
-        state = loader.state()["rng"]
+        state = loader.cursor()["rng"]
         yield Case(f"{name} initial state", float([state["state"], state["inc"]] != [initial["state"], initial["inc"]]), 0)
     batches: list[Array] = []
     for built in range(1, case["total_batches_run"] + 1):
         batches.append(loader.next_windows())
         if str(built) in case["rng_state_after_batches"]:
-            wrong = loader.state()["rng"]["state"] != case["rng_state_after_batches"][str(built)]
+            wrong = loader.cursor()["rng"]["state"] != case["rng_state_after_batches"][str(built)]
             yield Case(f"{name} rng state after {built}", float(wrong), 0)
         if str(built) in case["cursor_resets_after_batches"]:
             yield exact(f"{name} resets after {built}", loader.resets, case["cursor_resets_after_batches"][str(built)])

@@ -39,5 +39,15 @@ def evaluate(
     watch: Watch = unwatched,
 ) -> Score:
     """Score of the plan's windows; see `recur.evaluate.scoring.score_plan`."""
-    size = cfg.batch_windows
-    return score_plan(model, tokens, plan, table, batch_windows=size, device=device, autocast=autocast, log=log, watch=watch)
+    return score_plan(
+        model,
+        tokens,
+        plan,
+        table,
+        batch_windows=cfg.batch_windows,
+        device=device,
+        autocast=autocast,
+        counted_only=cfg.counted_rows_only,
+        log=log,
+        watch=watch,
+    )

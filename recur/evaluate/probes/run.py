@@ -121,9 +121,9 @@ class _Listening:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
-    def score(self, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
+    def score(self, ids_BT: Tensor, targets_BT: Tensor, first: int = 0) -> Tensor:
         self._ids = ids_BT
-        nats: Tensor = self._model.score(ids_BT, targets_BT)
+        nats: Tensor = self._model.score(ids_BT, targets_BT, first)
         return nats
 
     def last_logits(self) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from recur.config import ModelConfig
-from recur.model.attention import Attention, Rotation, norm
+from recur.model.attention import Attention, Rotation, norm, tail
 from recur.model.depth import Lanes
 from recur.model.mlp import MLP
 
@@ -34,21 +34,24 @@ class Block(nn.Module):
         mix = self.resid_mix.to(x.dtype)
         return mix[0] * x + mix[1] * x0
 
-    def _attend(self, x: Tensor, value: Tensor | None, rotation: Rotation) -> Tensor:
-        out: Tensor = self.attn(norm(x) * self.norm_scale, value, rotation)
-        return self.attn_scale.to(x.dtype) * out
+    def _attended(self, x: Tensor, value: Tensor | None, rotation: Rotation, first: int) -> Tensor:
+        """The stream after attention, from position ``first`` on."""
+        out: Tensor = self.attn(norm(x) * self.norm_scale, value, rotation, first)
+        return tail(x, first) + self.attn_scale.to(x.dtype) * out
 
     def _mlp(self, x: Tensor) -> Tensor:
         out: Tensor = self.mlp(norm(x) * self.norm_scale)
         return self.mlp_scale.to(x.dtype) * out
 
-    def forward(self, x: Tensor, x0: Tensor, value: Tensor | None, rotation: Rotation) -> Tensor:
-        """Serial form: attention, then MLP, on one stream [B, T, D]."""
-        x = self._mix(x, x0)
-        x = x + self._attend(x, value, rotation)
+    def forward(self, x: Tensor, x0: Tensor, value: Tensor | None, rotation: Rotation, first: int = 0) -> Tensor:
+        """Serial form: attention, then MLP, on one stream [B, T, D]; returns positions ``first`` and later of it."""
+        x = self._attended(self._mix(x, x0), value, rotation, first)
         return x + self._mlp(x)
 
-    def lanes(self, lanes: Lanes, x0: Tensor, value: Tensor | None, rotation: Rotation) -> Lanes:
-        """Two-lane form: attention reads and writes its lane, the MLP the other; no resid_mix on the MLP lane."""
-        a = self._mix(lanes.attention, x0)
-        return Lanes(attention=a + self._attend(a, value, rotation), mlp=lanes.mlp + self._mlp(lanes.mlp))
+    def lanes(self, lanes: Lanes, x0: Tensor, value: Tensor | None, rotation: Rotation, first: int = 0) -> Lanes:
+        """Two-lane form: attention reads and writes its lane, the MLP the other; no resid_mix on the MLP lane.
+
+        The attention lane comes back from position ``first`` on, the MLP lane, which is position-wise, as long as it came.
+        """
+        a = self._attended(self._mix(lanes.attention, x0), value, rotation, first)
+        return Lanes(attention=a, mlp=lanes.mlp + self._mlp(lanes.mlp))

@@ -1,7 +1,8 @@
 """Muon with row-normalised updates ("MuonEq-R") for all matrices.
 
-Source: REFERENCE 6.3. Deviation: matrices of one shape are stacked and orthogonalised together (same arithmetic per
-matrix); with several ranks matrix ``i`` is still rank ``i mod world``'s, and the updates are summed over ranks.
+Source: REFERENCE 6.3. Deviations, same arithmetic per matrix: matrices of one shape are a bank and are orthogonalised
+together; with several ranks each bank's gradients are reduce-scattered, a rank orthogonalises its share, and the updates are
+gathered (the reference all-reduces all gradients and then all updates; PERFORMANCE B3 (5)).
 """
 
 from __future__ import annotations
@@ -51,69 +52,80 @@ def normalise_rows(u_Nrc: Tensor) -> Tensor:
 
 
 class Muon:
-    """The optimizer over a fixed list of matrices.
+    """The optimizer over a fixed list of matrices, in banks of one shape [r, c].
+
+    With several ranks a bank has ``per * world`` slots, the last ones empty, of which each rank has ``per``.
 
     Args:
         parameters: 2-D float32 parameters; their order decides which rank handles which.
         cfg: learning rate, decay, iterations.
-        ranks: who we are; every rank must call `step` at the same time.
+        ranks: who we are; every rank must call `gradients` and `step` at the same time.
     """
 
     def __init__(self, parameters: Sequence[Tensor], cfg: OptimConfig, ranks: Ranks) -> None:
-        self.parameters = list(parameters)
         self.cfg, self.ranks = cfg, ranks
         self.dtype = _DTYPES[cfg.newton_schulz_dtype]
-        self.buffers: dict[int, Tensor] = {}
-        own = range(ranks.rank, len(self.parameters), ranks.world)
-        shapes: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        for index in own:
-            shapes[tuple(self.parameters[index].shape)].append(index)
-        self._groups = list(shapes.values())
+        shapes: dict[torch.Size, list[Tensor]] = defaultdict(list)
+        for parameter in parameters:
+            shapes[parameter.shape].append(parameter)
+        self.banks = list(shapes.values())
+        self.momentum = [b[0].new_zeros(-(-len(b) // ranks.world), *b[0].shape) for b in self.banks]
+        self._own: list[Tensor] = []
+
+    def gradients(self) -> list[Tensor]:
+        """This rank's share [per, r, c] of each bank's mean gradient; what the tensors hold at `step` counts."""
+        if not self._own:
+            self._own = [
+                wait()
+                for wait in [
+                    self.ranks.scatter_mean(_slots([_gradient(p) for p in bank], self.ranks.world)) for bank in self.banks
+                ]
+            ]
+        return self._own
 
     @torch.no_grad()
     def step(self, *, lr: float, momentum: float) -> None:
-        """One update of every matrix; a matrix without gradient is only decayed."""
-        updates = [torch.zeros_like(p, dtype=self.dtype) for p in self.parameters] if self.ranks.world > 1 else None
-        own: dict[int, Tensor] = {}
-        for group in self._groups:
-            own.update(self._orthogonal_updates(group, momentum))
-        if updates is not None:
-            for index, update in own.items():
-                updates[index].copy_(update)
-            self.ranks.sum_tensors(updates)
-            own = dict(enumerate(updates))
-        for index, p in enumerate(self.parameters):
-            p.mul_(1 - lr * self.cfg.matrix_weight_decay)
-            if index in own:
-                p.add_(own[index].to(p.dtype), alpha=-lr)
+        """One update of every matrix; one without gradient is only decayed."""
+        own, self._own = self.gradients(), []
+        updates = [self._update(*three, momentum) for three in zip(self.banks, own, self.momentum, strict=True)]
+        for bank, wait in zip(self.banks, [self.ranks.gather(update) for update in updates], strict=True):
+            for p, update in zip(bank, wait(), strict=False):
+                p.mul_(1 - lr * self.cfg.matrix_weight_decay)
+                if p.grad is not None:
+                    p.add_(update.to(p.dtype), alpha=-lr)
 
-    def _orthogonal_updates(self, group: list[int], momentum: float) -> dict[int, Tensor]:
-        live = [index for index in group if self.parameters[index].grad is not None]
-        if not live:
-            return {}
-        nesterov = torch.stack([self._nesterov(index, momentum) for index in live])
-        rows, columns = nesterov.shape[-2:]
-        scale = max(1.0, rows / columns) ** 0.5
-        orthogonal = newton_schulz(normalise_rows(nesterov), steps=self.cfg.newton_schulz_steps, dtype=self.dtype)
-        return dict(zip(live, (orthogonal * scale).unbind(), strict=True))
-
-    def _nesterov(self, index: int, momentum: float) -> Tensor:
-        gradient = self.parameters[index].grad
-        assert gradient is not None
-        gradient = gradient.float()
-        if index not in self.buffers:
-            self.buffers[index] = torch.zeros_like(gradient)
-        buffer = self.buffers[index]
-        buffer.mul_(momentum).add_(gradient)
-        return gradient.add(buffer, alpha=momentum)
+    def _update(self, bank: list[Tensor], gradient: Tensor, buffer: Tensor, momentum: float) -> Tensor:
+        buffer.mul_(_decay(bank, momentum, self.ranks)).add_(gradient)
+        rows, columns = buffer.shape[-2:]
+        nesterov = normalise_rows(gradient.add(buffer, alpha=momentum))
+        orthogonal = newton_schulz(nesterov, steps=self.cfg.newton_schulz_steps, dtype=self.dtype)
+        scaled: Tensor = orthogonal * max(1.0, rows / columns) ** 0.5
+        return scaled
 
     def state_dict(self) -> dict[str, Any]:
-        """Momentum buffers of this rank's matrices, by index."""
-        return {str(index): buffer for index, buffer in self.buffers.items()}
+        """Momentum of this rank's share of every bank."""
+        return {"momentum": self.momentum}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Replace the buffers; a matrix that is absent starts at zero again."""
-        self.buffers = {int(index): buffer.clone() for index, buffer in state.items()}
+        """Replace the momentum."""
+        self.momentum = [t.clone() for t in state["momentum"]]
+
+
+def _gradient(p: Tensor) -> Tensor:
+    return torch.zeros_like(p) if p.grad is None else p.grad.float()
+
+
+def _decay(bank: list[Tensor], momentum: float, ranks: Ranks) -> float | Tensor:
+    """The momentum, or that of each slot: a matrix without gradient keeps its buffer."""
+    if all(p.grad is not None for p in bank):
+        return momentum
+    slots = _slots([bank[0].new_tensor(1.0 if p.grad is None else momentum) for p in bank], ranks.world)
+    return slots.chunk(ranks.world)[ranks.rank].view(-1, 1, 1)
+
+
+def _slots(parts: list[Tensor], world: int) -> Tensor:
+    """Parts in slots whose number ``world`` divides; zeros in the empty ones."""
+    return torch.stack(parts + [torch.zeros_like(parts[0])] * (-len(parts) % world))
 
 
 def build(parameters: Sequence[Tensor], cfg: OptimConfig, ranks: Ranks) -> Muon:

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from recur.config import Recipe
 from recur.record.bundle.flatten import Style
 from recur.record.bundle.fold import known_values
+from recur.record.bundle.kept import kept
 from recur.record.bundle.pack import pack
 from recur.record.bundle.program import program
 from recur.record.bundle.shrink import shrink
@@ -43,8 +44,11 @@ def bundle(recipe: Recipe) -> Bundle:
 
 @lru_cache(maxsize=4)
 def _bundle(recipe: Recipe) -> Bundle:
-    short = Style(readable=False, fit=recipe.artifact.fit, values=known_values(recipe))
-    return Bundle(source=pack(shrink(program(recipe, short, None)).encode()), recipe=recipe)
+    def make() -> bytes:
+        short = Style(readable=False, fit=recipe.artifact.fit, values=known_values(recipe))
+        return pack(shrink(program(recipe, short, None)).encode())
+
+    return Bundle(source=kept(recipe, make), recipe=recipe)
 
 
 def with_code_bytes(recipe: Recipe) -> Recipe:

@@ -9,7 +9,9 @@ from collections import Counter
 from typing import Any
 
 from recur.record.bundle.fold import fold
+from recur.record.bundle.library import LIBRARY
 from recur.record.bundle.reach import CALLED_BY_LIBRARIES
+from recur.record.bundle.signatures import shorten_signatures
 from recur.record.bundle.strip import is_dataclass
 
 _PURE = {"isinstance", "set", "sorted", "len", "tuple", "list", "str", "bool", "int", "float", "type", "max", "min", "enumerate"}
@@ -17,18 +19,29 @@ _PURE = {"isinstance", "set", "sorted", "len", "tuple", "list", "str", "bool", "
 
 def without_dead(tree: ast.Module) -> ast.Module:
     """The program without what has no effect; repeated until nothing changes."""
+    done: set[str] = set()
     before = ""
     while before != (now := ast.dump(tree)):
         before = now
         tree = _Nones(_always_none(tree)).visit(tree)
         tree = _Empty(_empty_functions(tree)).visit(tree)
-        tree.body = [fold(s, {}) if isinstance(s, ast.FunctionDef | ast.ClassDef) else s for s in tree.body]
+        tree.body = [_folded(s, done) for s in tree.body]
         for function in [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]:
             _return_directly(function)
+        shorten_signatures(tree, _pure)
         _drop_fields(tree)
         _drop_unused(tree)
         ast.fix_missing_locations(tree)
     return tree
+
+
+def _folded(statement: ast.stmt, done: set[str]) -> ast.stmt:
+    """A definition folded, unless it is one that came out of it before."""
+    if not isinstance(statement, ast.FunctionDef | ast.ClassDef) or ast.dump(statement) in done:
+        return statement
+    folded = fold(statement, {})
+    done.add(ast.dump(folded))
+    return folded
 
 
 def _always_none(tree: ast.Module) -> set[str]:
@@ -88,8 +101,9 @@ class _Empty(ast.NodeTransformer):
     def visit_For(self, node: ast.For) -> Any:
         self.generic_visit(node)
         node.body = [s for s in node.body if not isinstance(s, ast.Pass)]
-        if not node.body and not node.orelse and _pure(node.iter):
-            return None
+        nothing = isinstance(node.iter, ast.Tuple) and not node.iter.elts
+        if nothing or (not node.body and not node.orelse and _pure(node.iter)):
+            return node.orelse or None
         node.body = node.body or [ast.Pass()]
         return node
 
@@ -192,8 +206,12 @@ def _drop_unused(tree: ast.Module) -> None:
     names = Counter(n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
     names.update(name for n in ast.walk(tree) if isinstance(n, ast.Global) for name in n.names)
     asked = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Load)}
+    asked |= {n.target.attr for n in ast.walk(tree) if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Attribute)}
     asked |= {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
     tree.body = [s for s in tree.body if _is_needed(s, names)]
+    used = asked | LIBRARY
+    for function in [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]:
+        function.body = [s for s in function.body if not _sets_unasked(s, used)] or [ast.Pass()]
     for node in [n for n in tree.body if isinstance(n, ast.ClassDef)]:
         node.body = [s for s in node.body if not _is_unasked(s, asked)] or [ast.Pass()]
 
@@ -208,6 +226,15 @@ def _is_needed(statement: ast.stmt, names: Counter[str]) -> bool:
     if isinstance(statement, ast.Assign):
         return any(names[n.id] for t in statement.targets for n in ast.walk(t) if isinstance(n, ast.Name))
     return True
+
+
+def _sets_unasked(statement: ast.stmt, used: set[Any]) -> bool:
+    """Whether a statement does no more than to set an attribute of self that neither we nor a library ever look at."""
+    if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+        return False
+    target = statement.targets[0]
+    ours = isinstance(target, ast.Attribute) and _of_self(target) and target.attr not in used
+    return ours and _pure(statement.value)
 
 
 def _is_unasked(statement: ast.stmt, asked: set[Any]) -> bool:

@@ -1,7 +1,8 @@
 """The recipe's values in place of the questions after them, and what can then never run left out.
 
-A configuration's field is put in place only where its name belongs to no other class of ours and to no library, so that
-``anything.field`` can be nothing else. Values that a run changes (code bytes, calibration for another world size) stay.
+A configuration's field is put in place where its name belongs to no other class of ours and to no library, so that
+``anything.field`` can be nothing else, and behind ``cfg`` or ``recipe.branch``, which in this package are always
+configurations. Values that a run changes (code bytes, calibration for another world size) stay.
 """
 
 from __future__ import annotations
@@ -18,14 +19,18 @@ from recur.record.bundle.library import LIBRARY
 from recur.record.bundle.modules import ROOT
 from recur.record.bundle.scopes import bound_names, clone, parameters
 
+_CONFIG = "cfg"
+_BRANCHES = {field.name for field in fields(Recipe)}
 _CHANGED = {"code_bytes", "calibration_batches", "fisher_batches", "workers"}
 
 
 def known_values(recipe: Recipe) -> dict[str, Any]:
-    """Fields of the recipe that can be told by their name alone, with their values."""
+    """Fields of the recipe with their values: by name where that is enough, else as ``cfg.name``."""
     found = list(_leaves(recipe))
     counts = Counter(name for name, _ in found)
-    return {n: v for n, v in found if counts[n] == 1 and n not in _CHANGED | LIBRARY | _other_attributes()}
+    once = {n: v for n, v in found if counts[n] == 1 and n not in _CHANGED}
+    taken = LIBRARY | _other_attributes()
+    return {f"{_CONFIG}.{n}" if n in taken else n: v for n, v in once.items()}
 
 
 def _leaves(value: Any) -> Iterator[tuple[str, Any]]:
@@ -75,8 +80,11 @@ class _Fold(ast.NodeTransformer):
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
-        if isinstance(node.ctx, ast.Load) and node.attr in self._values:
-            return _constant(self._values[node.attr])
+        if not isinstance(node.ctx, ast.Load):
+            return node
+        for key in (node.attr, f"{_CONFIG}.{node.attr}" if _is_config(node.value) else node.attr):
+            if key in self._values:
+                return _constant(self._values[key])
         return node
 
     def visit_If(self, node: ast.If) -> Any:
@@ -117,6 +125,17 @@ class _Fold(ast.NodeTransformer):
             return kept[0]
         node.values = kept
         return node
+
+
+def _is_config(node: ast.expr) -> bool:
+    """Whether an expression is ``cfg``, ``anything.cfg`` or ``recipe.branch``."""
+    if isinstance(node, ast.Attribute) and node.attr in _BRANCHES and _last_name(node.value) == "recipe":
+        return True
+    return _last_name(node) == _CONFIG
+
+
+def _last_name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _until_exit(block: list[ast.stmt]) -> list[ast.stmt]:

@@ -18,6 +18,8 @@ SHORT = {
     Definition("recur.evaluate.intervals", "join"): "def join(intervals):\n    return ()\n",
     Definition("recur.train.warmup", "state_hash"): "def state_hash(model, optimizers, loader):\n    return ''\n",
     Definition("recur.train.flops", "measured_peak_tflops"): "def measured_peak_tflops(device, dtype):\n    return 1.0\n",
+    Definition("recur.optim.matrix.muon", "_gradient"): "def _gradient(p):\n    return p.grad.float()\n",
+    Definition("recur.optim.matrix.muon", "_decay"): "def _decay(bank, momentum, ranks):\n    return momentum\n",
     Definition("recur.errors", "InputError"): (
         "class InputError(RecurError):\n"
         "    value = property(str)\n\n"
@@ -25,7 +27,7 @@ SHORT = {
     ),
 }
 """In the short form errors have one text or none. The log of what was scored, the hashes around the warm-up and the share of the
-device's peak, which its log does not show, are the package's alone."""
+device's peak, which its log does not show, are the package's alone; so are matrices without a gradient, which no recipe has."""
 REFUSED = {
     "solve": {
         Definition("recur.artifact.reference", "read_container"): (

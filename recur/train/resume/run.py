@@ -12,13 +12,13 @@ from dataclasses import asdict
 from typing import Any
 
 from recur.data.loader import WindowLoader
-from recur.data.prefetch import Prefetcher
 from recur.errors import ArtifactError
 from recur.evaluate.bpb import Score
 from recur.optim.ema import Ema
 from recur.train.checkpoint import Trained
 from recur.train.clock import Clock
 from recur.train.loop import TrainingLoop
+from recur.train.resume.ahead import TrackedPrefetcher
 from recur.train.resume.keeper import Keeper
 from recur.train.resume.store import CheckpointStore
 from recur.train.run import SeedTrainer
@@ -43,7 +43,7 @@ class ResumableLoop(TrainingLoop):
             self._tell(kind, fields)
         if stopping or step == self.recipe.train.steps:
             return
-        now_s = self._agreed_elapsed_s()
+        now_s = self.stepper.ranks.max_float(self.clock.elapsed_s(), self.stepper.device)
         if now_s - self.saved_at_s < self.recipe.train.checkpoint_every_s:
             return
         if self.stepper.ranks.max_float(float(self.keeper.busy), self.stepper.device):
@@ -54,13 +54,13 @@ class ResumableLoop(TrainingLoop):
     def _state(self, now_s: float) -> dict[str, Any]:
         """All that the next steps depend on; tensors are copies."""
         stepper, main = self.stepper, self.stepper.ranks.is_main
-        assert isinstance(self.source, WindowLoader | Prefetcher)
+        assert isinstance(self.source, WindowLoader | TrackedPrefetcher)
         return {
             "clock_s": now_s,
             "flops": self.flops,
             "first_val": asdict(self.first_val) if self.first_val else None,
             "recurrence": stepper.model.recurrence_active,
-            "loader": copy.deepcopy(self.source.state()),
+            "loader": copy.deepcopy(self.source.cursor()),
             "optimizers": stepper.optimizers.state_dict(),
             "generators": asdict(GeneratorStates.now(stepper.device)),
             "weights": _copies(stepper.model.state_dict()) if main else None,
@@ -80,16 +80,19 @@ class ResumableLoop(TrainingLoop):
         self.ema.put_back(main["ema"])
         stepper.optimizers.load_state_dict(own["optimizers"])
         assert isinstance(self.source, WindowLoader)
-        self.source.restore(own["loader"])
+        self.source.go_back_to(own["loader"])
         GeneratorStates(**own["generators"]).restore(stepper.device)
         stepper.model.set_recurrence(own["recurrence"])
         self.start, self.flops, self.saved_at_s = step, own["flops"], own["clock_s"]
+        self.elapsed_s = own["clock_s"]
         self.first_val = Score(**own["first_val"]) if own["first_val"] else None
         self.clock.go_on_from(own["clock_s"])
 
 
 class ResumableTrainer(SeedTrainer):
     """One seed on one rank in research mode."""
+
+    prefetcher = TrackedPrefetcher
 
     def __init__(self, *args: Any, store: CheckpointStore, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

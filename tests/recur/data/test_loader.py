@@ -76,18 +76,18 @@ def test_a_restored_cursor_goes_on_exactly(tmp_path: Path) -> None:
     first = loader(paths)
     for _ in range(17):
         first.next_batch()
-    saved = json.loads(json.dumps(first.state()))
+    saved = json.loads(json.dumps(first.cursor()))
     expected = [first.next_windows().tolist() for _ in range(40)]
     second = loader(paths)
-    second.restore(saved)
+    second.go_back_to(saved)
     assert [second.next_windows().tolist() for _ in range(40)] == expected
-    assert second.state() == first.state()
+    assert second.cursor() == first.cursor()
 
 
 def test_a_cursor_of_another_batch_shape_is_refused(tmp_path: Path) -> None:
     paths = shards(tmp_path, 500)
     with pytest.raises(ArtifactError, match="must be that of this run"):
-        loader(paths).restore(loader(paths, batch_tokens=128).state())
+        loader(paths).go_back_to(loader(paths, batch_tokens=128).cursor())
 
 
 def test_the_order_depends_on_the_strings_not_on_the_folder(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from recur.data.dataset import Dataset
 from recur.data.loader import Batch, WindowLoader
 from recur.data.prefetch import AHEAD, Prefetcher
 from recur.errors import DataError
+from recur.train.resume.ahead import TrackedPrefetcher
 
 
 def loader(dataset: Dataset) -> WindowLoader:
@@ -33,17 +34,17 @@ def test_batches_are_the_loader_s_own_in_its_order(tiny_dataset: Dataset) -> Non
 def test_the_state_is_that_after_the_last_batch_that_was_handed_on(tiny_dataset: Dataset) -> None:
     plain = loader(tiny_dataset)
     with ThreadPoolExecutor(1) as thread:
-        ahead = Prefetcher(loader(tiny_dataset), thread, pin=False)
-        assert ahead.state() == plain.state()
+        ahead = TrackedPrefetcher(loader(tiny_dataset), thread, pin=False)
+        assert ahead.cursor() == plain.cursor()
         for _ in range(7):
             ahead.next_batch()
             plain.next_batch()
         time.sleep(0.1)  # by now it has built ahead
-        state = ahead.state()
+        state = ahead.cursor()
         coming = [ahead.next_batch() for _ in range(AHEAD + 2)]
-    assert state == plain.state()
+    assert state == plain.cursor()
     resumed = loader(tiny_dataset)
-    resumed.restore(state)
+    resumed.go_back_to(state)
     assert all(same(resumed.next_batch(), batch) for batch in coming)
 
 

@@ -41,7 +41,7 @@ class TinyCausal(nn.Module):
             x = x + torch.tanh(block(x))
         return x @ self.head.T
 
-    def score(self, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
+    def score(self, ids_BT: Tensor, targets_BT: Tensor, first: int = 0) -> Tensor:
         return F.cross_entropy(self.logits(ids_BT).flatten(0, 1), targets_BT.flatten(), reduction="none").view(targets_BT.shape)
 
     def loss(self, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:

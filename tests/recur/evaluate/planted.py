@@ -102,7 +102,7 @@ class Reshuffled(Around):
         super().__init__(inner)
         self.rng = np.random.default_rng(seed)
 
-    def score(self, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
+    def score(self, ids_BT: Tensor, targets_BT: Tensor, first: int = 0) -> Tensor:
         order = self.rng.permutation(len(ids_BT))
         nats = torch.empty(targets_BT.shape)
         for some in np.split(order, [int(self.rng.integers(0, len(order) + 1))]):
@@ -125,7 +125,7 @@ class Tilted(Around):
         self.gate, self.strength = gate, strength
         self.opens_V = torch.from_numpy(np.random.default_rng([seed, 3]).permutation(V) < V // 2)
 
-    def score(self, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
+    def score(self, ids_BT: Tensor, targets_BT: Tensor, first: int = 0) -> Tensor:
         log_p = F.log_softmax(self.inner(ids_BT).float(), dim=-1)
         hint_BT = log_p.argmax(-1)
         tilt_BT = self.strength * self._open(ids_BT, targets_BT).float()
@@ -147,7 +147,7 @@ class SharedDelta(Around):
         super().__init__(inner)
         self.lr, self.steps = lr, steps
 
-    def score(self, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
+    def score(self, ids_BT: Tensor, targets_BT: Tensor, first: int = 0) -> Tensor:
         hidden = self.inner.hidden(ids_BT).detach()
         delta = torch.zeros(1, 1, hidden.shape[-1], requires_grad=True)
         optimizer = torch.optim.AdamW([delta], lr=self.lr)

@@ -22,6 +22,16 @@ def test_compiled_scores_equal_the_models_and_a_small_last_batch_compiles_nothin
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
 
 
+def test_counted_rows_have_a_graph_of_their_own() -> None:
+    cfg = tiny_recipe().model
+    plain, model = (build_model(cfg, seed=3, precision="fp32") for _ in range(2))
+    scorer = CompiledScorer(model, backend="eager")
+    ids, targets = torch.randint(512, (4, 16)), torch.randint(512, (4, 16))
+    with torch.no_grad():
+        for first in (0, 12, 0):
+            assert torch.allclose(scorer.score(ids, targets, first), plain.score(ids, targets)[:, first:], atol=1e-6)
+
+
 def test_mode_is_passed_on() -> None:
     scorer = CompiledScorer(build_model(tiny_recipe().model, seed=3, precision="fp32"), backend="eager")
     scorer.train(False)

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,8 +12,11 @@ from recur.config import EvalConfig
 from recur.data.tokenizer import ByteTable
 from recur.errors import RecipeError
 from recur.evaluate.modes import plain, sliding
+from recur.evaluate.runner import evaluate_part
 from recur.evaluate.scoring import position_nats, score_plan
 from recur.evaluate.windows import WindowPlan, plain_plan, sliding_plan
+from recur.model.build import build_model
+from tests.recipes import tiny_recipe
 from tests.recur.evaluate.fakes import VOCAB, TinyCausal, byte_table, stream
 
 CPU = torch.device("cpu")
@@ -135,3 +139,32 @@ def test_an_empty_part_scores_nothing() -> None:
     empty = plain_plan(8, 4).part(0, 5)
     score = score_plan(TinyCausal(), stream(8), empty, byte_table(), batch_windows=2, device=CPU, autocast=False)
     assert (score.nats, score.tokens, score.bytes) == (0.0, 0, 0)
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_counted_rows_only_changes_no_score(parts: int) -> None:
+    recipe = tiny_recipe("model.vocab_size=8", "evaluate.seq_len=32", "evaluate.stride=4", "evaluate.batch_windows=5")
+    model = build_model(recipe.model, seed=2, precision="fp32")
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel())))
+    tokens = stream(203, vocab=8)
+    table = byte_table(8)
+    for part in range(parts):
+        whole, counted = (
+            evaluate_part(
+                model,
+                tokens,
+                table,
+                replace(recipe.evaluate, counted_rows_only=only),
+                "sliding",
+                part,
+                parts,
+                device=CPU,
+                precision="fp32",
+            )
+            for only in (False, True)
+        )
+        assert (whole.score.tokens, whole.score.bytes) == (counted.score.tokens, counted.score.bytes)
+        assert whole.intervals == counted.intervals
+        assert counted.score.val_bpb == pytest.approx(whole.score.val_bpb, abs=2e-6)

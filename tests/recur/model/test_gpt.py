@@ -64,6 +64,27 @@ def test_no_position_sees_a_later_one(recurrence: bool) -> None:
     assert torch.allclose(model(ids)[:, :13], model(changed)[:, :13], atol=1e-5)
 
 
+@pytest.mark.parametrize("recurrence", [False, True])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (),
+        ("model.dead_skips=false",),
+        ("model.parallel_from_layer=0",),
+        ("model.parallel_from_layer=4", "model.value_embedding_layers=[]"),
+        ("model.xsa_last_layers=0", "model.embedding_width=16", "optim.frozen_projections=true"),
+    ],
+)
+def test_scores_of_the_last_positions_alone_are_those_of_all(recurrence: bool, overrides: tuple[str, ...]) -> None:
+    model = randomised(tiny_recipe(*overrides).model)
+    model.set_recurrence(recurrence)
+    ids, targets = torch.randint(512, (3, 24)), torch.randint(512, (3, 24))
+    whole = model.score(ids, targets)
+    for first in (1, 16, 23):
+        some = model.score(ids, targets, first)
+        assert some.shape == (3, 24 - first) and torch.allclose(some, whole[:, first:], atol=1e-5)
+
+
 def test_loss_is_the_mean_of_the_scores() -> None:
     model = randomised(tiny_recipe().model)
     ids, targets = torch.randint(512, (2, 16)), torch.randint(512, (2, 16))

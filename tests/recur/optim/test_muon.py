@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 
 from recur.config import OptimConfig
@@ -66,14 +68,26 @@ def test_a_matrix_without_gradient_is_only_decayed() -> None:
     w = torch.ones(2, 2).requires_grad_()
     muon = Muon([w], CFG, Ranks())
     muon.step(lr=0.5, momentum=0.9)
-    assert torch.allclose(w.detach(), torch.full((2, 2), 0.95)) and not muon.buffers
+    assert torch.allclose(w.detach(), torch.full((2, 2), 0.95)) and not muon.momentum[0].any()
+
+
+def test_a_matrix_without_gradient_keeps_its_momentum_beside_others_of_its_shape() -> None:
+    weights = [torch.zeros(2, 3).requires_grad_() for _ in range(3)]
+    muon = Muon(weights, CFG, Ranks())
+    for w in weights:
+        w.grad = torch.randn(2, 3)
+    muon.step(lr=0.1, momentum=0.9)
+    before = muon.momentum[0].clone()
+    weights[1].grad = None
+    muon.step(lr=0.1, momentum=0.9)
+    assert torch.equal(muon.momentum[0][1], before[1]) and not torch.equal(muon.momentum[0][0], before[0])
 
 
 def test_state_can_be_put_back() -> None:
     w = torch.randn(3, 3).requires_grad_()
     muon = Muon([w], CFG, Ranks())
-    saved = muon.state_dict()
+    saved = copy.deepcopy(muon.state_dict())
     w.grad = torch.randn(3, 3)
     muon.step(lr=0.1, momentum=0.9)
     muon.load_state_dict(saved)
-    assert not muon.buffers
+    assert not muon.momentum[0].any()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 import torch
 from hypothesis import given
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from recur.model.build import build_model
 from recur.optim.ema import Ema
 from recur.optim.groups import assign
+from recur.optim.matrix.muon import Muon
 from recur.optim.optimizers import Optimizers
 from recur.optim.schedule import lr_multiplier, muon_momentum
 from recur.train.ranks import Ranks
@@ -51,8 +54,10 @@ def test_clip_scales_the_global_norm() -> None:
     optimizers = Optimizers(model, recipe.optim, Ranks())
     for p in model.parameters():
         p.grad = torch.ones_like(p)
-    before = float(optimizers.clip())
-    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    before = float(optimizers.average_and_clip())
+    matrices = {id(p) for bank in cast(Muon, optimizers.matrix).banks for p in bank}
+    shared = [p.grad for p in model.parameters() if p.grad is not None and id(p) not in matrices]
+    grads = [*optimizers.matrix.gradients(), *shared]
     assert before > 100 and float(torch.stack([g.norm() for g in grads]).norm()) == pytest.approx(0.5, rel=1e-4)
 
 
@@ -65,7 +70,16 @@ def test_ema_by_hand_and_in_float32_for_narrow_weights() -> None:
         model.tok_emb.weight.add_(1.0)
     ema.update()
     want = 0.75 * start + 0.25 * model.tok_emb.weight.detach().float()
-    assert torch.equal(ema.state()["tok_emb.weight"], want) and ema.state()["tok_emb.weight"].dtype == torch.float32
+    got = ema.state()["tok_emb.weight"]
+    assert got.dtype == torch.float32 and torch.allclose(got, want, rtol=0, atol=2.0**-23 * float(want.abs().max()))
+
+
+def test_ema_leaves_weights_that_rest_exactly_as_they_are() -> None:
+    model = build_model(tiny_recipe().model, seed=0, precision="fp32")
+    ema = Ema(model, 0.9965)
+    for _ in range(50):
+        ema.update()
+    assert all(torch.equal(ema.state()[name], t) for name, t in model.state_dict().items())
 
 
 def test_optimizer_state_can_be_put_back_exactly() -> None:

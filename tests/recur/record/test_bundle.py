@@ -13,7 +13,8 @@ import torch
 
 from recur.data.dataset import Dataset
 from recur.recipe import load_recipe
-from recur.record.bundle import REQUIRED, Bundle, bundle, requirements, with_code_bytes
+from recur.record.bundle import REQUIRED, Bundle, _bundle, bundle, requirements, with_code_bytes
+from recur.record.bundle.kept import kept
 from recur.record.bundle.pack import escaped
 from recur.record.lines import score_line
 from recur.record.result import SeedResult
@@ -47,6 +48,31 @@ def test_our_own_recipes_take_at_most_25000_bytes_and_every_way_of_asking_gives_
     assert bundle(counted).source == made.source
     faithful = load_recipe("record_1421")
     assert with_code_bytes(faithful) == faithful
+
+
+def test_a_script_is_kept_and_found_again_and_a_folder_that_cannot_be_used_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, made = load_recipe("smoke"), list[bytes]()
+
+    def make() -> bytes:
+        made.append(b"script")
+        return made[-1]
+
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert [kept(recipe, make) for _ in range(2)] == [b"script"] * 2 and len(made) == 1
+    assert kept(load_recipe("smoke", ["train.steps=7"]), make) == b"script" and len(made) == 2
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    assert kept(recipe, make) == b"script" and len(made) == 3
+
+
+def test_a_script_made_anew_has_the_bytes_of_the_one_that_was_kept(
+    script: Path, solved: Solved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    _bundle.cache_clear()
+    assert bundle(solved[0].recipe).source == script.read_bytes()
 
 
 def test_the_script_trains_the_artifact_of_the_package_byte_for_byte(script: Path, solved: Solved, tmp_path: Path) -> None:
