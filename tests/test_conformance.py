@@ -8,6 +8,7 @@ import pytest
 
 from tests.conformance.__main__ import check_group, main
 from tests.conformance.base import Context
+from tests.conformance.configs import fast_paths
 
 GOLDEN = Path(__file__).parent / "golden"
 NEED_TEXT = {"07_bpb_bytes"}
@@ -17,6 +18,14 @@ GROUPS = sorted(p.name.removesuffix(".json") for p in GOLDEN.glob("[0-9]*.json")
 @pytest.mark.parametrize("group", [g for g in GROUPS if g not in NEED_TEXT])
 def test_product_agrees_with_the_reference_vectors(group: str) -> None:
     line = check_group(GOLDEN / f"{group}.json", Context())
+    assert line.status == "ok", line.text()
+
+
+@pytest.mark.parametrize("group", ["01_model_forward", "04_optimizer_trajectory"])
+def test_with_every_fast_path_the_vectors_hold_too(group: str) -> None:
+    """The groups that run the model in training; `make conformance ARGS=--fast` has all."""
+    with fast_paths(True):
+        line = check_group(GOLDEN / f"{group}.json", Context())
     assert line.status == "ok", line.text()
 
 

@@ -23,6 +23,7 @@ import torch
 
 import tests.conformance as package
 from tests.conformance.base import Case, Context, Skip, Vectors, load_vectors
+from tests.conformance.configs import fast_paths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--tokenizers", type=Path)
     parser.add_argument("--docs", type=Path)
     parser.add_argument("--allow-missing", action="store_true")
+    parser.add_argument("--fast", action="store_true", help="with every fast path of the recipe switched on")
     args = parser.parse_args(argv)
     files = sorted(args.folder.glob("[0-9]*.json"))
     if not files:
@@ -88,7 +90,8 @@ def main(argv: list[str] | None = None) -> int:
     context = Context(tokenizers=args.tokenizers, docs=args.docs)
     lines: list[Line] = []
     for file in files:
-        lines.append(check_group(file, context))
+        with fast_paths(args.fast):
+            lines.append(check_group(file, context))
         print(lines[-1].text(), flush=True)
     bad = {"FAIL"} if args.allow_missing else {"FAIL", "SKIP", "UNKNOWN"}
     return int(any(line.status in bad for line in lines))

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from recur.config import EvalConfig, ModelConfig, OptimConfig, TTTConfig
+
+_fast = ContextVar("fast", default=False)
+
+
+@contextmanager
+def fast_paths(on: bool) -> Iterator[None]:
+    """Every switch of the recipe that computes the same by another way, on or off."""
+    before = _fast.set(on)
+    try:
+        yield
+    finally:
+        _fast.reset(before)
 
 
 def _layers(text: str) -> tuple[int, ...]:
@@ -36,6 +51,7 @@ def model_config_from_golden(config: dict[str, Any]) -> ModelConfig:
         parallel_from_layer=config["parallel_start_layer"],
         skip="gated" if config["skip_gates_enabled"] else "plain",
         dead_skips=True,
+        fused_qkv=_fast.get(),
     )
 
 
@@ -70,6 +86,7 @@ def eval_config_from_golden(config: dict[str, Any], *, tail: str = "reference") 
         seq_len=config["eval_seq_len"],
         stride=config["eval_stride"],
         val_batch_tokens=config["val_batch_tokens"],
+        counted_rows_only=_fast.get(),
         ttt=TTTConfig(
             lr=config["ttt_lr"],
             epochs=config["ttt_epochs"],
