@@ -23,7 +23,7 @@ from recur.record.environment import cpu_name
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "bars_cpu.json"
-MODULES = ("gptq", "pruning", "loader", "brotli", "sliding", "ema", "newton_schulz")
+MODULES = ("gptq", "pruning", "loader", "brotli", "sliding", "ema", "newton_schulz", "compile_cache", "queue", "service")
 HEADER = f"{'bar':58}{'ratio':>8}{'min':>8}{'max':>8}{'spread':>8}  {'threshold':>9}  verdict    agreement"
 QUIET = {"OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 

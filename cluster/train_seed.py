@@ -24,6 +24,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import PreemptionError
 
+from cluster.compile_cache import travelling_graphs
 from cluster.failure import Action, Budget, Spent, decide
 from cluster.job_client import job_id
 from cluster.outcome import cause_of
@@ -105,7 +106,8 @@ def train_worker(config: dict[str, Any]) -> dict[str, object]:
     context = ray.train.get_context()
     ranks = Ranks(context.get_world_rank(), context.get_world_size())
     device = _device(context.get_local_rank())
-    opened = train_attempt(spec, ranks=ranks, device=device)
+    with travelling_graphs(spec.out, spec.recipe, device, leave=ranks.is_main):
+        opened = train_attempt(spec, ranks=ranks, device=device)
     return _placement(ranks, device, spec.recipe.cluster.backend, opened)
 
 

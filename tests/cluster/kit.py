@@ -111,8 +111,8 @@ def ray_head(*, cpus: int, gpus: int = 0, ports: Sequence[int] = ()) -> Iterator
     """A head on ports of its own or on those given, in a home of its own; its processes end with it."""
     with short_folder() as home:
         ports = ports or free_ports(6)
-        names = ("port", "dashboard-port", "dashboard-agent-listen-port", "dashboard-agent-grpc-port")
-        names = (*names, "metrics-export-port", "ray-client-server-port")
+        names = ["port", "dashboard-port", "dashboard-agent-listen-port", "dashboard-agent-grpc-port"]
+        names += ["metrics-export-port", "ray-client-server-port"]
         flags = [f"--{name}={port}" for name, port in zip(names, ports, strict=True)]
         flags += ["--min-worker-port=0", "--max-worker-port=0", f"--temp-dir={home}", "--disable-usage-stats", "--block"]
         flags += [f"--num-cpus={cpus}", f"--num-gpus={gpus}", "--object-store-memory=200000000"]

@@ -128,7 +128,8 @@ class Bench:
         self.out.mkdir(parents=True, exist_ok=True)
         self.stub = StubJobs(folder / "ray", clock=self.clock, boundary=boundary)
         self.helper = StubHelper(self.out)
-        self.settings = ReconcilerSettings(**{"root": ROOT, "cpu_slots": 2} | settings)
+        chosen: dict[str, Any] = {"root": ROOT, "cpu_slots": 2, **settings}
+        self.settings = ReconcilerSettings(**chosen)
         self.boundary = boundary
         if not (folder / DATABASE).exists():
             shutil.copyfile(_empty_database(), folder / DATABASE)
