@@ -125,7 +125,7 @@ class TrainingLoop:
 
     def _step(self, step: int) -> StepStats:
         optim, cfg = self.recipe.optim, self.recipe.train
-        frac = self.elapsed_s / self.budget_s if cfg.wallclock_s else step / cfg.steps
+        frac = self._elapsed_s() / self.budget_s if cfg.wallclock_s else step / cfg.steps
         stats = self.stepper.step(
             (self.source.next_batch() for _ in range(self.stepper.accum)),
             multiplier=lr_multiplier(frac, warmdown_frac=optim.warmdown_frac, min_frac=optim.min_lr_frac),
@@ -140,6 +140,12 @@ class TrainingLoop:
         per_token = training_flops_per_token(self.recipe.model, recurrence=self.stepper.model.recurrence_active)
         self.flops += per_token * cfg.batch_tokens / self.stepper.ranks.world
         return stats
+
+    def _elapsed_s(self) -> float:
+        """Elapsed seconds of the slowest rank: with a clock of its own each rank would use another learning rate."""
+        if self.recipe.train.lagged_vote:
+            return self.elapsed_s
+        return self.stepper.ranks.max_float(self.clock.elapsed_s(), self.stepper.device)
 
     def _after_step(self, step: int, stats: StepStats, *, stopping: bool) -> None:
         cfg = self.recipe.train

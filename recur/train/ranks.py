@@ -52,7 +52,7 @@ class Ranks:
         own = slots.new_empty(len(slots) // self.world, *slots.shape[1:])
         return _waiting(dist.reduce_scatter_single(own, slots.div_(self.world), async_op=True), own)
 
-    def gather(self, own: Tensor) -> Callable[[], Tensor]:
+    def gather_slots(self, own: Tensor) -> Callable[[], Tensor]:
         """Begin to bring all ranks' ``own`` [n, ...] together as [world * n, ...]; waits when called."""
         if self.world == 1:
             return lambda: own

@@ -57,6 +57,9 @@ class NoTraining:
         self.active.append(self.model.recurrence_active)
         return StepStats(loss_nats=torch.zeros(()), grad_norm=torch.zeros(()))
 
+    def finish(self) -> None:
+        pass
+
 
 class NoData:
     """Stands for the loader."""

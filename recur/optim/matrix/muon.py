@@ -88,7 +88,7 @@ class Muon:
         """One update of every matrix; one without gradient is only decayed."""
         own, self._own = self.gradients(), []
         updates = [self._update(*three, momentum) for three in zip(self.banks, own, self.momentum, strict=True)]
-        for bank, wait in zip(self.banks, [self.ranks.gather(update) for update in updates], strict=True):
+        for bank, wait in zip(self.banks, [self.ranks.gather_slots(update) for update in updates], strict=True):
             for p, update in zip(bank, wait(), strict=False):
                 p.mul_(1 - lr * self.cfg.matrix_weight_decay)
                 if p.grad is not None:

@@ -129,12 +129,12 @@ def test_a_fast_path_alone_changes_no_more_than_rounding(tiny_dataset: Dataset, 
         assert torch.allclose(value, fast.ema[key], atol=2e-4), key
 
 
-@pytest.mark.parametrize(("lagged", "steps"), [("false", 10), ("true", 11)])
+@pytest.mark.parametrize(("lagged", "tick_s", "steps"), [("false", 0.5, 10), ("true", 1.0, 11)])
 def test_the_wall_clock_stops_training_and_steers_the_schedule(
-    tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch, lagged: str, steps: int
+    tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch, lagged: str, tick_s: float, steps: int
 ) -> None:
     ticks = iter(range(1_000_000))
-    monkeypatch.setattr("recur.train.run.Clock", lambda: Clock(lambda: float(next(ticks))))
+    monkeypatch.setattr("recur.train.run.Clock", lambda: Clock(lambda: next(ticks) * tick_s))
     clock = ("train.wallclock_s=14.0", "train.calibration_reserve_s=4.0")
     recipe = tiny_recipe("train.steps=500", *clock, "train.val_every=0", "train.log_every=500", f"train.lagged_vote={lagged}")
     summary = train(recipe, tiny_dataset).summary
