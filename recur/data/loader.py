@@ -11,6 +11,7 @@ Dims: B rows of this rank, T tokens of a window, N windows of one micro-batch ov
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,10 @@ from recur.errors import ArtifactError, DataError
 
 MIX_RAMP_BATCHES = 1800  # REFERENCE 3, micro-batch step 1
 FNV_PRIME = 1099511628211  # FNV-1a's 64-bit prime; the reference starts from 0 instead of FNV's offset basis
+_KEPT = 12
+"""Batches whose memory is used again once they are dropped."""
+_UNHELD = 3
+"""References to an array that only the list of kept ones, the name that goes through it and the counting call hold."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,18 @@ def order_seed(hash_strings: Sequence[str]) -> int:
         for byte in text.encode():
             seed = ((seed ^ byte) * FNV_PRIME) % 2**64
     return seed
+
+
+def free_rows(kept: list[TokensI64], count: int, width: int) -> TokensI64:
+    """Memory for rows, [count, width]: of an earlier batch that nobody holds any more, or new and kept for later ones.
+
+    New memory costs a page fault for every 4 KiB, more than the copying does.
+    """
+    for rows in kept:
+        if sys.getrefcount(rows) == _UNHELD and rows.shape == (count, width):
+            return rows
+    kept[:] = [*kept[-_KEPT:], np.empty((count, width), np.int64)]
+    return kept[-1]
 
 
 class WindowLoader:
@@ -108,14 +125,15 @@ class WindowLoader:
         self._identity = f"seed={self.seed} seq_len={seq_len} batch_tokens={batch_tokens} world={world} accum={accum}"
         self.built = 0
         self.resets = 0
+        self._rows: list[TokensI64] = []
 
     def next_batch(self) -> Batch:
         """This rank's rows of the next micro-batch: two [N/world, S] int64 tensors on the CPU, views of the same memory."""
         mine = self.next_windows()[self.rank :: self.world]
-        rows = np.empty((len(mine), self.seq_len + 1), np.uint16)
+        rows = free_rows(self._rows, len(mine), self.seq_len + 1)
         for row, (shard, start) in zip(rows, mine.tolist(), strict=True):
             row[:] = self._tokens[shard][start : start + self.seq_len + 1]
-        wide = torch.from_numpy(rows.astype(np.int64))
+        wide = torch.from_numpy(rows)
         return Batch(wide[:, :-1], wide[:, 1:])
 
     def next_windows(self) -> TokensI64:
@@ -167,7 +185,7 @@ class WindowLoader:
             count -= take
         # step 2: blocks left; an exhausted shard weighs 1 until it is chosen and reset (kept from the reference)
         self._weights[shard] = max(cursor.blocks - cursor.next, 1)
-        starts = np.concatenate(parts)
+        starts = np.concatenate(parts) if len(parts) > 1 else parts[0]
         self._rng.shuffle(starts)
         return starts
 
@@ -200,15 +218,15 @@ class WindowLoader:
         Returns:
             The windows' indices in the order in which they are given.
         """
-        active, last = np.arange(len(counts)), np.cumsum(counts) - 1
-        ending = np.bincount(counts)
-        rounds: list[TokensI64] = []
-        while active.size:
-            self._rng.shuffle(active)
-            rounds.append(last[active] - len(rounds))
-            if ending[len(rounds)]:
-                active = active[counts[active] > len(rounds)]
-        return np.concatenate(rounds)
+        active, sizes, ending = list(range(len(counts))), counts.tolist(), np.bincount(counts)
+        givers: list[int] = []
+        for number, end in enumerate(ending.tolist()):
+            if number:  # every bucket has a window, so none ends before the first round
+                self._rng.shuffle(active)
+                givers += active
+                active = [bucket for bucket in active if sizes[bucket] > number] if end else active
+        round_of = np.repeat(np.arange(len(ending) - 1), len(counts) - np.cumsum(ending)[:-1])
+        return (np.cumsum(counts) - 1)[givers] - round_of
 
     def cursor(self) -> dict[str, Any]:
         """Everything that the next batches depend on, as JSON-able values (128-bit integers as text)."""

@@ -6,13 +6,12 @@ which a copy to a GPU runs beside other work.
 
 from __future__ import annotations
 
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 from recur.data.loader import Batch, WindowLoader
 
-AHEAD = 2
-"""Batches that are ready or being built."""
+AHEAD = 4
+"""Batches that are built at a time, while as many are handed on: waking the thread is most of what is left to wait for."""
 
 
 class Prefetcher:
@@ -26,13 +25,18 @@ class Prefetcher:
 
     def __init__(self, loader: WindowLoader, thread: ThreadPoolExecutor, *, pin: bool) -> None:
         self.loader, self._thread, self._pin = loader, thread, pin
-        self._coming: deque[Future[Batch]] = deque()
+        self._ready: list[Batch] = []
+        self._coming = thread.submit(self._some)
 
     def next_batch(self) -> Batch:
-        """The next batch. Raises what the loader has raised in building it."""
-        while len(self._coming) <= AHEAD:
-            self._coming.append(self._thread.submit(self._build))
-        return self._coming.popleft().result()
+        """The next batch. Raises what the loader has raised in building it or one of the few behind it."""
+        if not self._ready:
+            self._ready += self._coming.result()
+            self._coming = self._thread.submit(self._some)
+        return self._ready.pop(0)
+
+    def _some(self) -> list[Batch]:
+        return [self._build() for _ in range(AHEAD)]
 
     def _build(self) -> Batch:
         batch = self.loader.next_batch()

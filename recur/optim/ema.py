@@ -18,14 +18,17 @@ class Ema:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        self._live = {name: t.detach() for name, t in model.state_dict().items()}
-        self.average = {name: t.float().clone() for name, t in self._live.items()}
+        live = {name: t.detach() for name, t in model.state_dict().items()}
+        self.average = {name: t.float().clone() for name, t in live.items()}
+        self._wide = [t if t.dtype == torch.float32 else t.float() for t in live.values()]
+        self._narrow = [(wide, t) for wide, t in zip(self._wide, live.values(), strict=True) if wide is not t]
 
     @torch.no_grad()
     def update(self) -> None:
         """Take the model's present weights in."""
-        live = [t.float() for t in self._live.values()]
-        torch._foreach_lerp_(list(self.average.values()), live, 1 - self.decay)
+        for wide, narrow in self._narrow:
+            wide.copy_(narrow)
+        torch._foreach_lerp_(list(self.average.values()), self._wide, 1 - self.decay)
 
     def state(self) -> dict[str, Tensor]:
         """The averaged weights, float32, in state-dict order."""

@@ -87,8 +87,9 @@ class Muon:
     def step(self, *, lr: float, momentum: float) -> None:
         """One update of every matrix; one without gradient is only decayed."""
         own, self._own = self.gradients(), []
-        updates = [self._update(*three, momentum) for three in zip(self.banks, own, self.momentum, strict=True)]
-        for bank, wait in zip(self.banks, [self.ranks.gather_slots(update) for update in updates], strict=True):
+        banks = zip(self.banks, own, self.momentum, strict=True)
+        coming = [self.ranks.gather_slots(self._update(*bank, momentum)) for bank in banks]
+        for bank, wait in zip(self.banks, coming, strict=True):
             for p, update in zip(bank, wait(), strict=False):
                 p.mul_(1 - lr * self.cfg.matrix_weight_decay)
                 if p.grad is not None:

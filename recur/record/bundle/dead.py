@@ -206,7 +206,6 @@ def _drop_unused(tree: ast.Module) -> None:
     names = Counter(n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
     names.update(name for n in ast.walk(tree) if isinstance(n, ast.Global) for name in n.names)
     asked = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Load)}
-    asked |= {n.target.attr for n in ast.walk(tree) if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Attribute)}
     asked |= {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
     tree.body = [s for s in tree.body if _is_needed(s, names)]
     used = asked | LIBRARY
@@ -230,9 +229,11 @@ def _is_needed(statement: ast.stmt, names: Counter[str]) -> bool:
 
 def _sets_unasked(statement: ast.stmt, used: set[Any]) -> bool:
     """Whether a statement does no more than to set an attribute of self that neither we nor a library ever look at."""
-    if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+    if not isinstance(statement, ast.Assign | ast.AugAssign) or (
+        isinstance(statement, ast.Assign) and len(statement.targets) != 1
+    ):
         return False
-    target = statement.targets[0]
+    target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
     ours = isinstance(target, ast.Attribute) and _of_self(target) and target.attr not in used
     return ours and _pure(statement.value)
 

@@ -18,6 +18,9 @@ SHORT = {
     Definition("recur.evaluate.intervals", "join"): "def join(intervals):\n    return ()\n",
     Definition("recur.train.warmup", "state_hash"): "def state_hash(model, optimizers, loader):\n    return ''\n",
     Definition("recur.train.flops", "measured_peak_tflops"): "def measured_peak_tflops(device, dtype):\n    return 1.0\n",
+    Definition(
+        "recur.data.loader", "free_rows"
+    ): "def free_rows(kept, count, width):\n    return np.empty((count, width), np.int64)\n",
     Definition("recur.optim.matrix.muon", "_gradient"): "def _gradient(p):\n    return p.grad.float()\n",
     Definition("recur.optim.matrix.muon", "_decay"): "def _decay(bank, momentum, ranks):\n    return momentum\n",
     Definition("recur.errors", "InputError"): (

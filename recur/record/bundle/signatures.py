@@ -1,4 +1,4 @@
-"""Shorter signatures: without parameters that nothing reads, and with the default in place of those that no caller gives.
+"""Shorter signatures: without parameters that nothing reads, and with the value in place of those that only ever have one.
 
 A function is called by its own name or, in the table of components, by the name of a part; all functions behind one such
 name change together. A function that is handed on as a value, or called with stars, stays as it is.
@@ -53,13 +53,23 @@ def shorten_signatures(tree: ast.Module, pure: Callable[[ast.expr], bool]) -> No
             if name not in read:
                 if all(value is None or pure(value) for value in (callee.given(call, name) for call in callee.calls)):
                     callee.drop(name)
-            elif all(callee.given(call, name) is None for call in callee.calls):
-                defaults = [_default(f, name) for f in callee.functions]
-                if all(d is not None for d in defaults) and not any(_writes(f, name) for f in callee.functions):
-                    for function, default in zip(callee.functions, defaults, strict=True):
-                        assert default is not None
-                        _Put(name, default).visit(function)
+            elif not any(_writes(f, name) for f in callee.functions):
+                values = [_only_value(callee, f, name) for f in callee.functions]
+                for function, value in zip(callee.functions, values, strict=True):
+                    if value is not None and None not in values:
+                        _Put(name, value).visit(function)
+                if None not in values:
                     callee.drop(name)
+
+
+def _only_value(callee: Callee, function: ast.FunctionDef, name: str) -> ast.expr | None:
+    """The one value that a parameter ever has: the constant that every call gives, or the default where none gives any."""
+    given = [callee.given(call, name) for call in callee.calls]
+    if all(value is None for value in given):
+        return _default(function, name)
+    constants = [value for value in given if isinstance(value, ast.Constant)]
+    same = len(constants) == len(given) and len({ast.dump(value) for value in constants}) == 1
+    return constants[0] if same else None
 
 
 def _callees(tree: ast.Module) -> Iterable[Callee]:

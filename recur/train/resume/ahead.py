@@ -14,8 +14,8 @@ class TrackedPrefetcher(Prefetcher):
     """A prefetcher that keeps the loader's state after every batch; arguments as `Prefetcher`."""
 
     def __init__(self, loader: WindowLoader, thread: ThreadPoolExecutor, *, pin: bool) -> None:
-        super().__init__(loader, thread, pin=pin)
         self._state, self._states = loader.cursor(), deque[dict[str, Any]]()
+        super().__init__(loader, thread, pin=pin)
 
     def next_batch(self) -> Batch:
         """As `Prefetcher.next_batch`."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from recur.data.loader import WindowLoader, order_seed
 from recur.data.shards import write_shard
@@ -119,3 +120,19 @@ def test_a_truncated_training_shard_is_refused(tmp_path: Path) -> None:
     paths[0].write_bytes(paths[0].read_bytes()[:-2])
     with pytest.raises(DataError, match="must be 2024 for the 500 tokens"):
         loader(paths)
+
+
+def test_memory_of_a_batch_is_used_again_only_when_nobody_holds_it(tmp_path: Path) -> None:
+    paths = shards(tmp_path, 200, 300)
+    kept, seen = loader(paths), loader(paths)
+    held, copies = [], []
+    for _ in range(30):
+        held.append(kept.next_batch())
+        batch = seen.next_batch()
+        copies.append((batch.x_BT.clone(), batch.y_BT.clone()))
+    assert all(torch.equal(b.x_BT, x) and torch.equal(b.y_BT, y) for b, (x, y) in zip(held, copies, strict=True))
+    x = seen.next_batch().x_BT  # a part of a batch holds it too
+    before = x.clone()
+    for _ in range(30):
+        seen.next_batch()
+    assert torch.equal(x, before)

@@ -41,7 +41,7 @@ def test_the_state_is_that_after_the_last_batch_that_was_handed_on(tiny_dataset:
             plain.next_batch()
         time.sleep(0.1)  # by now it has built ahead
         state = ahead.cursor()
-        coming = [ahead.next_batch() for _ in range(AHEAD + 2)]
+        coming = [ahead.next_batch() for _ in range(2 * AHEAD + 2)]
     assert state == plain.cursor()
     resumed = loader(tiny_dataset)
     resumed.go_back_to(state)

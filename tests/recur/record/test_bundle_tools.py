@@ -17,6 +17,7 @@ from typing import Any
 import brotli
 import constriction
 import numpy as np
+import pytest
 import sentencepiece
 import torch
 from torch import nn
@@ -109,5 +110,22 @@ def test_a_function_that_reads_its_argument_twice_stays_if_the_argument_has_an_e
 
 
 def test_what_nothing_reads_is_left_out_and_what_has_an_effect_stays() -> None:
-    source = "def f(x):\n    unread = x.y\n    kept = x.pop()\n    return x\n\ndef unused():\n    return 1\nprint(f(1))"
-    assert after(without_dead, source) == "def f(x):\n    kept = x.pop()\n    return x\nprint(f(1))"
+    source = "def f(x):\n    unread = x.y\n    kept = x.pop()\n    return x\n\ndef unused():\n    return 1\nprint(f(1), f(2))"
+    assert after(without_dead, source) == "def f(x):\n    kept = x.pop()\n    return x\nprint(f(1), f(2))"
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("def f(a, b, *, c=3):\n    return a + c\nprint(f(x, y), f(y, b=2))", "def f(a):\n    return a + 3\nprint(f(x), f(y))"),
+        ("def f(a, b=None):\n    return (a, b)\nprint(f(x), f(y, 2))", None),
+        ("def f(a, b):\n    return a\nprint(f(x, g()), f(y, 1))", None),
+        ("def f(a, b):\n    return a\nprint(map(f, x, y), f(x, 1))", None),
+        ("def f(a, b):\n    return a\nprint(f(*x), f(y, 1))", None),
+        ("def f(a, b=1):\n    b += a\n    return b\nprint(f(x), f(y))", None),
+        ("class C:\n\n    def __init__(self, a, b=2):\n        self.a = a * b\nprint(C(x).a, C(y).a)",
+         "class C:\n\n    def __init__(self, a):\n        self.a = a * 2\nprint(C(x).a, C(y).a)"),
+    ],
+)  # fmt: skip
+def test_parameters_with_one_value_or_no_reader_are_left_out_where_every_call_is_known(source: str, expected: str | None) -> None:
+    assert after(without_dead, source) == (expected or source)
