@@ -17,18 +17,16 @@ import torch
 from recur.config import Recipe
 from recur.errors import StorageError
 from recur.pipeline.backend import device_name
-from recur.recipe import recipe_to_json
-from recur.record.atomic import write_bytes_atomic
+from recur.recipe import recipe_to_json, source_sha256
+from recur.record.atomic import read_sealed, write_sealed
 
 _log = logging.getLogger(__name__)
 FOLDER = "compile_cache"
-_DIGEST_BYTES = 32
-"""In front of the artifacts: their sha256. What is damaged is not run."""
 
 
 def cache_file(out: Path, recipe: Recipe, device: torch.device) -> Path:
-    """The file for this recipe, torch and kind of device."""
-    parts = (torch.__version__, device_name(device), recipe_to_json(recipe))
+    """The file for this recipe, program, torch and kind of device."""
+    parts = (torch.__version__, device_name(device), recipe_to_json(recipe), source_sha256())
     return out / FOLDER / f"{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}.bin"
 
 
@@ -49,17 +47,17 @@ def travelling_graphs(out: Path, recipe: Recipe, device: torch.device, *, leave:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes_atomic(path, hashlib.sha256(artifacts[0]).digest() + artifacts[0])
+        write_sealed(path, artifacts[0])
     except (OSError, StorageError) as error:
         _log.warning("event=compile_cache_not_left path=%s error=%s", path, error)
 
 
 def _load(path: Path) -> bool:
+    artifacts = read_sealed(path)
     try:
-        data = path.read_bytes()
-    except OSError:
+        found = artifacts is not None and torch.compiler.load_cache_artifacts(artifacts) is not None
+    except OSError as error:  # torch writes them into its own folder
+        _log.warning("event=compile_cache_not_loaded path=%s error=%s", path, error)
         return False
-    digest, artifacts = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
-    found = digest == hashlib.sha256(artifacts).digest() and torch.compiler.load_cache_artifacts(artifacts) is not None
     _log.info("event=compile_cache path=%s loaded=%s", path, found)
     return found

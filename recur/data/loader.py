@@ -28,8 +28,11 @@ MIX_RAMP_BATCHES = 1800  # REFERENCE 3, micro-batch step 1
 FNV_PRIME = 1099511628211  # FNV-1a's 64-bit prime; the reference starts from 0 instead of FNV's offset basis
 _KEPT = 12
 """Batches whose memory is used again once they are dropped."""
-_UNHELD = 3
-"""References to an array that only the list of kept ones, the name that goes through it and the counting call hold."""
+
+
+def _references() -> int:
+    """What counting says, in this Python, of an array that only a list and the name that goes through it hold."""
+    return next(sys.getrefcount(rows) for rows in [np.empty(0)])
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,9 @@ def free_rows(kept: list[TokensI64], count: int, width: int) -> TokensI64:
 
     New memory costs a page fault for every 4 KiB, more than the copying does.
     """
+    unheld = _references()
     for rows in kept:
-        if sys.getrefcount(rows) == _UNHELD and rows.shape == (count, width):
+        if sys.getrefcount(rows) == unheld and rows.shape == (count, width):
             return rows
     kept[:] = [*kept[-_KEPT:], np.empty((count, width), np.int64)]
     return kept[-1]

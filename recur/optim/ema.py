@@ -20,7 +20,7 @@ class Ema:
         self.decay = decay
         live = {name: t.detach() for name, t in model.state_dict().items()}
         self.average = {name: t.float().clone() for name, t in live.items()}
-        self._wide = [t if t.dtype == torch.float32 else t.float() for t in live.values()]
+        self._wide = [t.float() for t in live.values()]
         self._narrow = [(wide, t) for wide, t in zip(self._wide, live.values(), strict=True) if wide is not t]
 
     @torch.no_grad()

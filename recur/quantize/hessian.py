@@ -111,18 +111,17 @@ def collect_hessians(
     """
     leaders: dict[str, str] = {}
     aliases = {name: leaders.setdefault(shared_input(name), name) for name in names}
-    head = model if isinstance(model, GPT) and model.lm_head is None and TOKEN_TABLE in names else None
-    layers = {name: _linear(model, name) for name in leaders.values() if head is None or name != TOKEN_TABLE}
+    tied = model if isinstance(model, GPT) and model.lm_head is None else None
+    layers = {name: _linear(model, name) for name in leaders.values() if tied is None or name != TOKEN_TABLE}
     widths = {name: model.get_parameter(name).shape[1] for name in leaders.values()}
     sums = {name: torch.zeros(width, width, device=device) for name, width in widths.items()}
     done = 0
     with _calibrating(model, layers, sums), torch.autocast(torch.device(device).type, enabled=False), torch.no_grad():
         for batch in islice(batches, count):
             ids_BT = batch.x_BT.to(device)
-            if head is None:
-                model(ids_BT)
-            else:
-                _add(sums[TOKEN_TABLE], head.hidden(ids_BT))
+            last = model(ids_BT) if tied is None else tied.hidden(ids_BT)  # a tied head's logits are of no use here
+            if TOKEN_TABLE in sums:
+                _add(sums[TOKEN_TABLE], last)
             done += 1
     if done < count:
         raise DataError(f"{done} calibration batches", f"must be quantize.calibration_batches={count}", "give more text")

@@ -18,6 +18,7 @@ from pathlib import Path
 from recur.errors import ArtifactError, StorageError
 
 _CHUNK_BYTES = 1 << 20
+_DIGEST_BYTES = 32
 
 
 def storage_error(path: Path, cause: OSError) -> StorageError:
@@ -53,6 +54,21 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
 def write_bytes_atomic(path: Path, data: bytes) -> None:
     """Make or replace ``path`` with ``data`` (see `write_atomic`)."""
     write_atomic(path, lambda temporary: temporary.write_bytes(data))
+
+
+def write_sealed(path: Path, data: bytes) -> None:
+    """As `write_bytes_atomic`, with the data's sha256 in front, for `read_sealed`."""
+    write_bytes_atomic(path, hashlib.sha256(data).digest() + data)
+
+
+def read_sealed(path: Path) -> bytes | None:
+    """What `write_sealed` wrote; None where there is no such file, it cannot be read, or its bytes have changed."""
+    try:
+        whole = path.read_bytes()
+    except OSError:
+        return None
+    digest, data = whole[:_DIGEST_BYTES], whole[_DIGEST_BYTES:]
+    return data if digest == hashlib.sha256(data).digest() else None
 
 
 def write_json_atomic(path: Path, value: object) -> None:

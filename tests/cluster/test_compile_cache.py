@@ -1,6 +1,6 @@
 """What torch compiled is left for the next seed and found by it; a file that is of no use does no harm.
 
-torch's own part stands in here (building a graph takes half a minute); `python -m benchmarks --only compile` has the real one.
+torch's own part stands in here, since building a graph takes long; `python -m benchmarks --only compile` has the real one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Coder ``brotli11``: brotli of quality 11, over byte planes where that is smaller, in chunks that are compressed side by side.
 
-Independent chunks cost a few bytes in ten thousand and are faster even on one core (PERFORMANCE E); there are as many threads as
+Independent chunks cost next to nothing and are faster even on one core (PERFORMANCE E); there are as many threads as
 torch uses in this process. What is not longer than a chunk is one plain stream.
 """
 
@@ -17,7 +17,7 @@ from recur.artifact.sections import RawSection, SectionShape
 
 CHUNK_BYTES = 1 << 20
 _WINDOW_LOG2 = 24
-"""Largest of RFC 7932; a window of just one chunk would be 0.04 % worse."""
+"""Largest of RFC 7932; a window of just one chunk takes more bytes."""
 _LENGTH_BYTES = 4
 
 

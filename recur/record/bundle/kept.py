@@ -1,4 +1,4 @@
-"""Scripts that were made before, in the user's cache folder: making one takes ten seconds and more of CPU time.
+"""Scripts that were made before, in the user's cache folder: making one takes many seconds of CPU time.
 
 The name of a file is the hash of all that its bytes depend on: recipe, source of the package, Python, brotli, minifier.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from recur.config import Recipe
 from recur.errors import StorageError
 from recur.recipe import recipe_to_json, source_sha256
-from recur.record.atomic import write_bytes_atomic
+from recur.record.atomic import read_sealed, write_sealed
 
 _log = logging.getLogger(__name__)
 
@@ -23,13 +23,13 @@ _log = logging.getLogger(__name__)
 def kept(recipe: Recipe, make: Callable[[], bytes]) -> bytes:
     """The script of a recipe: found, or made and left for the next time. A folder that cannot be used costs time, no more."""
     path = _folder() / f"{_key(recipe)}.py"
-    try:
-        return path.read_bytes()
-    except OSError:
-        source = make()
+    found = read_sealed(path)
+    if found is not None:
+        return found
+    source = make()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes_atomic(path, source)
+        write_sealed(path, source)
     except (OSError, StorageError) as error:
         _log.info("event=bundle_not_kept path=%s error=%s", path, error)
     return source

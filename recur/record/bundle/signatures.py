@@ -54,11 +54,10 @@ def shorten_signatures(tree: ast.Module, pure: Callable[[ast.expr], bool]) -> No
                 if all(value is None or pure(value) for value in (callee.given(call, name) for call in callee.calls)):
                     callee.drop(name)
             elif not any(_writes(f, name) for f in callee.functions):
-                values = [_only_value(callee, f, name) for f in callee.functions]
-                for function, value in zip(callee.functions, values, strict=True):
-                    if value is not None and None not in values:
+                found = [(f, value) for f in callee.functions if (value := _only_value(callee, f, name)) is not None]
+                if len(found) == len(callee.functions):
+                    for function, value in found:
                         _Put(name, value).visit(function)
-                if None not in values:
                     callee.drop(name)
 
 
@@ -153,12 +152,13 @@ def _writes(function: ast.FunctionDef, name: str) -> bool:
 
 
 def _default(function: ast.FunctionDef, name: str) -> ast.expr | None:
-    """The default of a parameter if it is a constant or a name, else None."""
+    """The default of a parameter if it is a constant, or a name that means the same inside; else None."""
     args = function.args
     late = args.args[len(args.args) - len(args.defaults) :]
     pairs = [*zip(late, args.defaults, strict=True), *zip(args.kwonlyargs, args.kw_defaults, strict=True)]
     value = next((default for a, default in pairs if a.arg == name), None)
-    return value if isinstance(value, ast.Constant | ast.Name) else None
+    hidden = isinstance(value, ast.Name) and _writes(function, value.id)
+    return value if isinstance(value, ast.Constant | ast.Name) and not hidden else None
 
 
 def _drop(args: ast.arguments, name: str) -> None:

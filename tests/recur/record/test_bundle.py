@@ -61,6 +61,9 @@ def test_a_script_is_kept_and_found_again_and_a_folder_that_cannot_be_used_does_
 
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert [kept(recipe, make) for _ in range(2)] == [b"script"] * 2 and len(made) == 1
+    (file,) = (tmp_path / "home").rglob("*.py")
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    assert kept(recipe, make) == b"script" and made.pop() == b"script"
     assert kept(load_recipe("smoke", ["train.steps=7"]), make) == b"script" and len(made) == 2
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("HOME", str(tmp_path / "file"))
