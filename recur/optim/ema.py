@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +10,8 @@ from torch import Tensor, nn
 class Ema:
     """``e = d*e + (1-d)*p`` over every state-dict entry, started from the given weights, no bias correction.
 
-    Computed as ``e + (1-d)*(p-e)``: each average is read and written once, and weights that rest stay as they are.
+    Computed as ``e + (1-d)*(p-e)``: each average is read and written once, and weights that rest stay as they are. The
+    averages share one block of memory, which numpy has the kernel put into huge pages.
 
     Args:
         model: whose state dict is followed.
@@ -19,7 +21,11 @@ class Ema:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         live = {name: t.detach() for name, t in model.state_dict().items()}
-        self.average = {name: t.float().clone() for name, t in live.items()}
+        numels = [t.numel() for t in live.values()]
+        memory = torch.from_numpy(np.empty(sum(numels), np.float32)).to(next(model.parameters()).device)
+        self.average = {
+            name: part.view_as(t).copy_(t) for part, (name, t) in zip(memory.split(numels), live.items(), strict=True)
+        }
         self._wide = [t.float() for t in live.values()]
         self._narrow = [(wide, t) for wide, t in zip(self._wide, live.values(), strict=True) if wide is not t]
 
