@@ -1,4 +1,4 @@
-"""One seed as the body of a Ray job, and one seed in one process without Ray: what jobs/seed.py runs."""
+"""One seed as the body of a Ray job: what `jobs/seed.py --spec` runs."""
 
 from __future__ import annotations
 
@@ -8,22 +8,14 @@ import threading
 import time
 from pathlib import Path
 
-from rich.console import Console
-
 from cluster.outcome import cancelled, write_failure
 from cluster.seal import write_seal
 from cluster.session import join_as_seed_job
 from recur.errors import InputError, StorageError
-from recur.pipeline import LocalBackend, run_seed
-from recur.recipe import fingerprint
-from recur.record.attempt import next_attempt, write_seed_result
-from recur.record.plots import read_histories, write_plots
-from recur.record.report import write_sweep
-from recur.record.result import SeedResult, State, SweepResult, summarise
-from recur.record.table import sweep_table
+from recur.pipeline import run_seed
 from recur.seedspec import SeedSpec, load_spec
 
-EXIT_OK, EXIT_FAILED, EXIT_INPUT, EXIT_ORPHANED = 0, 1, 2, 3
+EXIT_OK, EXIT_INPUT, EXIT_ORPHANED = 0, 2, 3
 _log = logging.getLogger(__name__)
 
 
@@ -70,31 +62,6 @@ def _end_with_parent(poll_s: float = 1.0) -> None:
         os._exit(EXIT_ORPHANED)
 
     threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
-
-
-def run_alone(spec: SeedSpec, dataset_sha256: str, console: Console) -> int:
-    """One seed in this process, world size 1, no Ray; the same folder and table as a sweep of one seed.
-
-    Returns:
-        0 when it SUCCEEDED, else 1.
-    """
-    result = run_seed(spec, LocalBackend())
-    write_seed_result(spec.sweep_root, result)
-    sweep = _sweep_of_one(spec, result, dataset_sha256)
-    write_sweep(spec.sweep_root, sweep)
-    write_plots(spec.sweep_root, sweep, read_histories(spec.sweep_root, sweep))
-    console.print(sweep_table(sweep))
-    console.print(f"results: {spec.sweep_root}", highlight=False, markup=False, soft_wrap=True)
-    return EXIT_OK if result.state is State.SUCCEEDED else EXIT_FAILED
-
-
-def first_attempt(spec: SeedSpec) -> int:
-    """Number of the attempt that a run in one process makes: the next one."""
-    return next_attempt(spec.sweep_root, spec.seed)
-
-
-def _sweep_of_one(spec: SeedSpec, result: SeedResult, dataset_sha256: str) -> SweepResult:
-    return summarise(spec.sweep, spec.recipe.profile, fingerprint(spec.recipe, dataset_sha256), [result])
 
 
 def _leave_failure(spec: SeedSpec, error: Exception) -> None:

@@ -1,6 +1,7 @@
 """One seed: `python jobs/seed.py [--profile smoke] [--seed 42]` in this process without Ray; `--spec FILE` as a sweep's Ray job.
 
-Thin: the work is in `cluster.seed_job` and `recur.pipeline`.
+Thin: the work is in `cluster.seed_job` and `cluster.alone`; each loads only what it needs, so that a sweep's
+job starts seconds earlier.
 """
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ from rich.console import Console
 if __package__ in (None, ""):  # run as a file: the repository's root holds the packages
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from cluster.request import Order, alone
-from cluster.seed_job import run_alone, run_spec
 from jobs.errors import run_app
 
 app = typer.Typer(add_completion=False)
@@ -37,7 +36,12 @@ def seed(
     """Train, quantize, fit, evaluate and verify one seed."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     if spec is not None:
+        from cluster.seed_job import run_spec
+
         raise typer.Exit(run_spec(spec))
+    from cluster.alone import run_alone
+    from cluster.request import Order, alone
+
     console = Console()
     order = Order(
         profile=profile,

@@ -17,7 +17,8 @@ from recur.recipe import load_recipe
 UPDATES = 3
 PAIRS = 7
 DRIFT = 2 * UPDATES * (PAIRS + 1) * 2.0**-23
-"""Largest difference of an average, relative to its largest weight: a rounding of float32 for each update; a noisy bar is measured twice."""
+"""Largest difference of an average, relative to its largest weight: a rounding of float32 an update, and a noisy bar is
+measured twice."""
 
 
 def reference(average: dict[str, Tensor], model: nn.Module, decay: float) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.harness import Bar, Outcome, judged, measure
+from benchmarks.harness import PAIRS, Bar, Outcome, judged, measure
 from recur.data.loader import WindowLoader
 from recur.data.prefetch import Prefetcher
 from recur.data.shards import open_tokens, write_shard
@@ -142,7 +142,7 @@ def agreement(paths: list[Path], names: list[str]) -> str:
 
 
 def draw(source: ReferenceLoader | WindowLoader) -> None:
-    """The next batches, one after the other."""
+    """The first batches, one after the other."""
     for _ in range(BATCHES):
         source.next_batch()
 
@@ -164,12 +164,14 @@ def outcomes() -> Iterator[Outcome]:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         paths, names = shards(Path(folder))
-        theirs, ours = ReferenceLoader(paths, names, 0), loader(paths, names)
+        runs = 2 * (PAIRS + 1)
+        theirs = iter([ReferenceLoader(paths, names, 0) for _ in range(runs)])
+        ours = iter([loader(paths, names) for _ in range(runs)])
         yield measure(
             Bar(
                 name="loader, CPU of 200 batches",
-                reference=lambda: draw(theirs),
-                ours=lambda: draw(ours),
+                reference=lambda: draw(next(theirs)),
+                ours=lambda: draw(next(ours)),
                 agreement=lambda *_: agreement(paths, names),
                 threshold=2.5,
             )

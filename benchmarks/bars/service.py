@@ -8,6 +8,7 @@ sweep prepares the data; the second is measured. The share is of the record's 59
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,7 @@ def run(service: Service, sweep: str) -> tuple[float, float, float]:
 
 def outcomes() -> Iterator[Outcome]:
     """One bar."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # where it is set, every process compiles the program anew
     with ray_head(cpus=2) as head, short_folder() as folder, Service(folder, head) as service:
         run(service, "first")
         before, behind, first_step = run(service, "second")

@@ -173,7 +173,7 @@ class WindowLoader:
         return min(max(round(low + progress * (high - low)), 1), most)
 
     def _take(self, shards: list[int], counts: list[int]) -> TokensI64:
-        """Step 7: the next window starts of the chosen shards, permuted in each; a shard that is used up walks on in a fresh order.
+        """Step 7: the next window starts of the chosen shards, permuted in each; a used-up shard walks on in a fresh order.
 
         Shuffling draws what numpy's `permutation` draws: nothing for a single one. A run is what one walk gives: phase, the
         block that window 0 of the batch would have in it, stride, blocks, and how many.
@@ -197,7 +197,8 @@ class WindowLoader:
             self._rng.shuffle(bucket)
         table = np.array(runs).T
         phase, first, stride, blocks = table[:4].repeat(table[4], axis=1)
-        return (phase + (first + numbers * stride) % blocks * self.seq_len)[order]
+        starts: TokensI64 = phase + (first + numbers * stride) % blocks * self.seq_len
+        return starts[order]
 
     def _reset(self, shard: int) -> Cursor:
         """Draw a new phase, start and stride for one shard, in this order and only when there is a choice."""

@@ -24,17 +24,14 @@ class Ema:
         numels = [t.numel() for t in live.values()]
         memory = torch.from_numpy(np.empty(sum(numels), np.float32)).to(next(model.parameters()).device)
         self.average = {
-            name: part.view_as(t).copy_(t) for part, (name, t) in zip(memory.split(numels), live.items(), strict=True)
+            name: part.view_as(t).copy_(t) for part, (name, t) in zip(torch.split(memory, numels), live.items(), strict=True)
         }
-        self._wide = [t.float() for t in live.values()]
-        self._narrow = [(wide, t) for wide, t in zip(self._wide, live.values(), strict=True) if wide is not t]
+        self._live = list(live.values())
 
     @torch.no_grad()
     def update(self) -> None:
         """Take the model's present weights in."""
-        for wide, narrow in self._narrow:
-            wide.copy_(narrow)
-        torch._foreach_lerp_(list(self.average.values()), self._wide, 1 - self.decay)
+        torch._foreach_lerp_(list(self.average.values()), [t.float() for t in self._live], 1 - self.decay)
 
     def state(self) -> dict[str, Tensor]:
         """The averaged weights, float32, in state-dict order."""

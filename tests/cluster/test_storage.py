@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
+from math import prod
 from pathlib import Path
 
 import pytest
 
-from cluster.storage import absolute_out, check_room, check_writable, sole_driver
+from cluster.storage import absolute_out, check_room, check_writable, matrix_parameters, sole_driver
 from recur.errors import StorageError
+from recur.model.build import template_shapes
+from recur.recipe import load_recipe, override
 from tests.recipes import tiny_recipe
 
 
@@ -38,6 +43,20 @@ def test_more_seeds_than_the_disk_holds_are_refused_before_the_first(tmp_path: P
     check_room(tmp_path, tiny_recipe(), 3)
     with pytest.raises(StorageError, match="free space there"):
         check_room(tmp_path, tiny_recipe(), 10**9)
+
+
+@pytest.mark.parametrize("profile", ["record_1421", "recur", "smoke", "smoke_recur"])
+@pytest.mark.parametrize("overrides", [(), ("model.tied_embeddings=false", "model.embedding_width=32", "model.mlp_mult=2.5")])
+def test_parameters_counted_by_hand_are_those_of_the_model(profile: str, overrides: tuple[str, ...]) -> None:
+    recipe = override(load_recipe(profile), overrides)
+    counted = matrix_parameters(recipe.model)
+    made = sum(prod(shape) for shape in template_shapes(recipe.model).values())
+    assert counted <= made <= 1.02 * counted
+
+
+def test_preparing_a_sweep_loads_no_torch() -> None:
+    code = "import sys, jobs.prepare; print([name for name in ('torch', 'ray', 'pandas', 'scipy') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
 
 
 def _drive(root: Path, answer: multiprocessing.Queue[str]) -> None:

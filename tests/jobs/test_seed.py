@@ -43,6 +43,12 @@ def test_one_seed_in_one_process_leaves_a_whole_sweep_and_prints_its_table(tmp_p
     assert {"spec.json", "heartbeat.json", "clock.json", "intervals.jsonl", "artifact.ptz", "result.json"} <= names
 
 
+def test_a_sweeps_job_loads_no_statistics_and_no_plots_before_it_trains() -> None:
+    code = "import sys, jobs.seed, cluster.seed_job, cluster.fanout; print({'scipy.stats', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([*script("-c", code)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "set()\n"
+
+
 def test_an_unknown_profile_is_one_line_and_code_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,6 @@ from recur.record.bundle.flatten import Style
 from recur.record.bundle.fold import known_values
 from recur.record.bundle.kept import kept
 from recur.record.bundle.pack import pack
-from recur.record.bundle.program import program
 from recur.record.bundle.shrink import shrink
 
 __all__ = ["Bundle", "bundle", "requirements", "with_code_bytes"]
@@ -34,6 +33,8 @@ class Bundle:
     @property
     def plain(self) -> str:
         """The same program readable; it counts the shipped one's bytes as its code, so both make the same artifact."""
+        from recur.record.bundle.program import program
+
         return program(self.recipe, Style(readable=True, fit=self.recipe.artifact.fit), len(self.source))
 
 
@@ -45,6 +46,8 @@ def bundle(recipe: Recipe) -> Bundle:
 @lru_cache(maxsize=4)
 def _bundle(recipe: Recipe) -> Bundle:
     def make() -> bytes:
+        from recur.record.bundle.program import program  # loads torch, which a script that is kept does without
+
         short = Style(readable=False, fit=recipe.artifact.fit, values=known_values(recipe))
         return pack(shrink(program(recipe, short, None)).encode())
 
