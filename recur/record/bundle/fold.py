@@ -8,6 +8,7 @@ configurations. Values that a run changes (code bytes, calibration for another w
 from __future__ import annotations
 
 import ast
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -189,7 +190,8 @@ def _is_constant(node: ast.expr) -> bool:
 
 def _value(node: ast.expr) -> Any:
     """Value of an expression of constants and plain builtins."""
-    return eval(compile(ast.fix_missing_locations(ast.Expression(clone(node))), "constant", "eval"))
+    with warnings.catch_warnings(action="ignore", category=SyntaxWarning):  # "5 is None", once a field's value is in place
+        return eval(compile(ast.fix_missing_locations(ast.Expression(clone(node))), "constant", "eval"))
 
 
 def _constant(value: Any) -> ast.expr:
