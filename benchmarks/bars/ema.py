@@ -14,7 +14,7 @@ from recur.model.gpt import GPT
 from recur.optim.ema import Ema
 from recur.recipe import load_recipe
 
-UPDATES = 3
+UPDATES = 20
 PAIRS = 7
 DRIFT = 2 * UPDATES * (PAIRS + 1) * 2.0**-23
 """Largest difference of an average, relative to its largest weight: a rounding of float32 an update, and a noisy bar is
