@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 PAIRS = 5
+ATTEMPTS = 2
 SPREAD_FRAC = 0.15
 
 
@@ -65,9 +66,14 @@ class Outcome:
     note: str = ""
 
 
+def most_runs(pairs: int = PAIRS) -> int:
+    """How often each side of a bar may run: its pairs and one that is not counted, in every attempt."""
+    return ATTEMPTS * (pairs + 1)
+
+
 def measure(bar: Bar) -> Outcome:
-    """Run a bar; a noisy one twice."""
-    for _ in range(2):
+    """Run a bar; a noisy one `ATTEMPTS` times."""
+    for _ in range(ATTEMPTS):
         theirs, mine, agreement = _pairs(bar)
         spread = (max(theirs) - min(theirs)) / statistics.median(theirs)
         if spread <= SPREAD_FRAC or agreement is None:

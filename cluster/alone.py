@@ -9,7 +9,7 @@ from recur.recipe import fingerprint
 from recur.record.attempt import write_seed_result
 from recur.record.plots import read_histories, write_plots
 from recur.record.report import write_sweep
-from recur.record.result import SeedResult, State, SweepResult, summarise
+from recur.record.result import State, summarise
 from recur.record.table import sweep_table
 from recur.seedspec import SeedSpec
 
@@ -24,13 +24,9 @@ def run_alone(spec: SeedSpec, dataset_sha256: str, console: Console) -> int:
     """
     result = run_seed(spec, LocalBackend())
     write_seed_result(spec.sweep_root, result)
-    sweep = _sweep_of_one(spec, result, dataset_sha256)
+    sweep = summarise(spec.sweep, spec.recipe.profile, fingerprint(spec.recipe, dataset_sha256), [result])
     write_sweep(spec.sweep_root, sweep)
     write_plots(spec.sweep_root, sweep, read_histories(spec.sweep_root, sweep))
     console.print(sweep_table(sweep))
     console.print(f"results: {spec.sweep_root}", highlight=False, markup=False, soft_wrap=True)
     return EXIT_OK if result.state is State.SUCCEEDED else EXIT_FAILED
-
-
-def _sweep_of_one(spec: SeedSpec, result: SeedResult, dataset_sha256: str) -> SweepResult:
-    return summarise(spec.sweep, spec.recipe.profile, fingerprint(spec.recipe, dataset_sha256), [result])

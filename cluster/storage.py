@@ -77,11 +77,10 @@ def check_room(out: Path, recipe: Recipe, seeds: int) -> None:
 def matrix_parameters(cfg: ModelConfig) -> int:
     """Parameters of the tables and of the blocks' matrices; a model's vectors and scalars are less than 2 % on top.
 
-    Counted by hand, since making the model, even of shapes alone, takes torch, which takes seconds to load.
+    Counted by hand for the shipped block, since making the model, even of shapes alone, takes torch: seconds to load.
     """
-    head = cfg.width // cfg.heads
-    narrow = cfg.kv_heads * head
-    tables = cfg.vocab_size * (cfg.embedding_width * (1 if cfg.tied_embeddings else 2))
+    narrow = cfg.kv_heads * (cfg.width // cfg.heads)
+    tables = cfg.vocab_size * cfg.embedding_width * (1 if cfg.tied_embeddings else 2)
     projections = 2 * cfg.width * cfg.embedding_width if cfg.embedding_width != cfg.width else 0
     value_table = cfg.value_embedding_width * (cfg.vocab_size + narrow) if cfg.value_embedding_layers else 0
     block = 2 * cfg.width * (cfg.width + narrow) + 2 * cfg.width * int(cfg.mlp_mult * cfg.width)

@@ -49,7 +49,8 @@ def fit_tables(found: dict[str, Any]) -> str:
     lines += ["", "| codes | brotli 11, bytes | ours, bytes | ours / brotli, all checkpoints | bar |", "|---|---|---|---|---|"]
     for i, c in enumerate(runs[0]["coding"]):
         ratios = [run["coding"][i]["ratio"] for run in runs]
-        reach = f"{min(ratios):.4f} to {max(ratios):.4f}"
+        missed = sum(not run["coding"][i]["met"] for run in runs)
+        reach = f"{min(ratios):.4f} to {max(ratios):.4f}" + (f", **missed by {missed} of {len(runs)}**" if missed else "")
         lines.append(f"| {c['codes']} | {c['brotli_bytes']:,} | {c['our_bytes']:,} | {reach} | {c['bar']} |")
     caps = [cap for run in runs for cap in run["caps"]]
     slack, most = (max(cap[k] for cap in caps) for k in ("slack_frac", "compressions"))
