@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from recur.artifact.range_coder import CodeBlock, decode_blocks, encode_blocks
+from recur.artifact.range_coder import CodeBlock, Geometry, decode_blocks, encode_blocks
+from recur.artifact.range_coder.spread import HINTS
 from recur.record.environment import cpu_name
 
 SIGMA_STEPS = 2.47
@@ -105,7 +106,8 @@ def case(name: str, tensors: str, matrices: list[NDArray[np.int8]]) -> Row:
 
 def block(codes: NDArray[np.int8]) -> CodeBlock:
     """A block of whose spread nothing is known."""
-    return CodeBlock(codes=codes, row_hint=np.zeros(codes.shape[0], np.int64), col_hint=np.zeros(codes.shape[1], np.int64))
+    row_hints, col_hints = (np.zeros((HINTS, n), np.int64) for n in codes.shape)
+    return CodeBlock(codes=codes, geometry=Geometry(row_hints=row_hints, col_hints=col_hints))
 
 
 def least_s(work: Callable[[], object]) -> float:

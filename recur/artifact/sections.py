@@ -24,6 +24,7 @@ from recur.quantize.tensors import COLS, ROWS, QuantizedModel
 CODERS_PACKAGE = "recur.artifact.coders"
 CODERS = ("raw", "range", "brotli11", "lzma9")
 """All coders, in the order that breaks ties."""
+_TWINS = {Role.FC: (".mlp.fc.", ".mlp.proj."), Role.PROJ: (".mlp.proj.", ".mlp.fc.")}
 _FORMS = {torch.float32: "<f4", torch.float16: "<f2", torch.int8: "|i1"}
 """An item's form on disk: little-endian on every machine."""
 
@@ -172,14 +173,23 @@ def _raw(plan: Plan, stored: Mapping[str, Tensor]) -> bytes:
 
 
 def _geometry(entry: Entry, stored: Mapping[str, Tensor]) -> Geometry:
-    """A tensor as a matrix: codes by their first dimension, anything else as one row; hints = minus the exponents."""
+    """A tensor as a matrix: codes by their first dimension, anything else as one row; hints = minus the exponents.
+
+    The second hints are those of the other matrix of an MLP: its columns are this one's rows, of the same hidden units.
+    """
     rows, cols = (1, entry.items) if len(entry.shape) < 2 else (entry.shape[0], math.prod(entry.shape[1:]))
-    if entry.steps_of is None:
-        return Geometry(rows=rows, cols=cols, row_hint=np.zeros(rows, np.int32), col_hint=np.zeros(cols, np.int32))
-    row_hint, col_hint = _hint(stored[entry.steps_of + ROWS]), _hint(stored[entry.steps_of + COLS])
-    return Geometry(rows=rows, cols=cols, row_hint=row_hint, col_hint=col_hint)
+    own = entry.steps_of or ""
+    other = own.replace(*_TWINS[entry.role]) if entry.role in _TWINS else ""
+    return Geometry(
+        row_hints=np.stack([_hint(stored, own + ROWS, rows), _hint(stored, other + COLS, rows)]),
+        col_hints=np.stack([_hint(stored, own + COLS, cols), _hint(stored, other + ROWS, cols)]),
+    )
 
 
-def _hint(exponents: Tensor) -> npt.NDArray[np.int32]:
-    hint: npt.NDArray[np.int32] = -exponents.cpu().numpy().astype(np.int32)
+def _hint(stored: Mapping[str, Tensor], exponents: str, size: int) -> npt.NDArray[np.int32]:
+    """Minus some exponents; 0 where there are none of that number."""
+    found = stored.get(exponents)
+    if found is None or found.numel() != size:
+        return np.zeros(size, np.int32)
+    hint: npt.NDArray[np.int32] = -found.cpu().numpy().astype(np.int32)
     return hint

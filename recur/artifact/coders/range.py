@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from recur.artifact.range_coder import CodeBlock, Geometry, decode_blocks, encode_blocks
@@ -15,8 +17,8 @@ def encode(raw: RawSection) -> bytes | None:
         return None
     blocks, taken = [], 0
     for g in _filled(raw.shape):
-        codes = np.frombuffer(raw.data, np.int8, g.rows * g.cols, taken).reshape(g.rows, g.cols)
-        blocks.append(CodeBlock(codes=codes, row_hint=g.row_hint, col_hint=g.col_hint))
+        codes = np.frombuffer(raw.data, np.int8, prod(g.shape), taken).reshape(g.shape)
+        blocks.append(CodeBlock(codes=codes, geometry=g))
         taken += codes.size
     return encode_blocks(blocks)
 
@@ -33,4 +35,4 @@ def decode(data: bytes, shape: SectionShape) -> bytes:
 
 
 def _filled(shape: SectionShape) -> list[Geometry]:
-    return [g for g in shape.blocks if g.rows * g.cols]
+    return [g for g in shape.blocks if prod(g.shape)]

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recur.artifact.range_coder import tables
 from recur.artifact.range_coder.fit import fit_block, fit_prior
-from recur.artifact.range_coder.spread import Spread, decode_spreads, encode_spreads, levels_of
+from recur.artifact.range_coder.spread import HINTS, Spread, decode_spreads, encode_spreads, levels_of
 from recur.artifact.range_coder.stream import (
     STRENGTHS,
     Adaptive,
@@ -32,7 +33,7 @@ from recur.errors import ArtifactError
 
 __all__ = ["CodeBlock", "Geometry", "decode_blocks", "encode_blocks"]
 
-_VERSION = 1
+_VERSION = 2
 _HEADER_BYTES = 6
 _REMEDY = "copy the artifact again from where it was written"
 
@@ -42,37 +43,32 @@ class Geometry:
     """What the decoder knows of a block before it reads: its shape and hints.
 
     Attributes:
-        rows: number of rows R, may be 0.
-        cols: number of columns C, may be 0.
-        row_hint: integers ``[R]``, log2 of the codes' spread in eighths of an octave, up to a constant; 0 if unknown.
-        col_hint: the same for columns, ``[C]``.
+        row_hints: integers ``[HINTS, R]``, each log2 of something that may go with the rows' spread, in eighths of an
+            octave, up to a constant; 0 if unknown. R may be 0.
+        col_hints: the same for columns, ``[HINTS, C]``.
     """
 
-    rows: int
-    cols: int
-    row_hint: NDArray[np.integer]
-    col_hint: NDArray[np.integer]
+    row_hints: NDArray[np.integer]
+    col_hints: NDArray[np.integer]
 
-    def __post_init__(self) -> None:
-        """Refuse hints of another length."""
-        found = (*np.shape(self.row_hint), *np.shape(self.col_hint))
-        if found != (self.rows, self.cols) or min(found) < 0:
-            raise ArtifactError(f"hints of shape {found}", f"must be {(self.rows, self.cols)}", "one per row and column")
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.row_hints.shape[1], self.col_hints.shape[1]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CodeBlock:
-    """Codes of one tensor with their hints (see `Geometry`); codes are int8 ``[R, C]``."""
+    """Codes of one tensor, int8 ``[R, C]``, with what the decoder knows of it."""
 
     codes: Codes
-    row_hint: NDArray[np.integer]
-    col_hint: NDArray[np.integer]
+    geometry: Geometry
 
-    @property
-    def geometry(self) -> Geometry:
-        """The block without its codes."""
-        rows, cols = self.codes.shape
-        return Geometry(rows=rows, cols=cols, row_hint=self.row_hint, col_hint=self.col_hint)
+    def __post_init__(self) -> None:
+        """Refuse hints of another shape."""
+        for hints, size in zip((self.geometry.row_hints, self.geometry.col_hints), self.codes.shape, strict=True):
+            if hints.shape != (HINTS, size):
+                raise ArtifactError(f"hints of shape {hints.shape}", f"must be {(HINTS, size)}", "one of each per row and column")
 
 
 def encode_blocks(blocks: Sequence[CodeBlock]) -> bytes:
@@ -82,8 +78,8 @@ def encode_blocks(blocks: Sequence[CodeBlock]) -> bytes:
         ArtifactError: hints that do not fit their codes.
     """
     geometry = [b.geometry for b in blocks]
-    spreads = [fit_block(b.codes, levels_of(b.row_hint), levels_of(b.col_hint)) for b in blocks]
-    moved = [s.centred(b.codes, levels_of(b.row_hint)).ravel() for b, s in zip(blocks, spreads, strict=True)]
+    spreads = [fit_block(b.codes, levels_of(g.row_hints), levels_of(g.col_hints)) for b, g in zip(blocks, geometry, strict=True)]
+    moved = [s.centred(b.codes, levels_of(b.geometry.row_hints)).ravel() for b, s in zip(blocks, spreads, strict=True)]
     codes = np.concatenate([np.zeros(0, np.int8), *moved])
     prior = fit_prior(codes, _contexts(spreads, geometry))
     for spread in spreads:
@@ -109,29 +105,29 @@ def decode_blocks(data: bytes, geometry: Sequence[Geometry]) -> list[Codes]:
     shape, strength, words = _parsed(data)
     try:
         decoder = RangeDecoder(words)
-        spreads = decode_spreads(decoder, [(g.rows, g.cols) for g in geometry])
+        spreads = decode_spreads(decoder, [g.shape for g in geometry])
         contexts = _contexts(spreads, geometry)
         codes = decode_stream(decoder, contexts, Adaptive(tables.prior(shape), STRENGTHS[strength]))
     except AssertionError as e:
         raise _bad(f"holds words that no symbol gives ({e})") from e
     if not decoder.maybe_exhausted():
         raise _bad("holds more than the codes of its blocks")
-    ends = np.cumsum([g.rows * g.cols for g in geometry])
+    ends = np.cumsum([prod(g.shape) for g in geometry])
     parts = np.split(codes, ends[:-1]) if geometry else []
     return [_block(part, s, g) for part, s, g in zip(parts, spreads, geometry, strict=True)]
 
 
 def _block(part: Codes, spread: Spread, geometry: Geometry) -> Codes:
-    return spread.restored(part.reshape(geometry.rows, geometry.cols), levels_of(geometry.row_hint))
+    return spread.restored(part.reshape(geometry.shape), levels_of(geometry.row_hints))
 
 
 def _contexts(spreads: Sequence[Spread], geometry: Sequence[Geometry]) -> Contexts:
     """Levels of all codes of a section, one after the other."""
-    out = np.empty(sum(g.rows * g.cols for g in geometry), np.uint8)
+    out = np.empty(sum(prod(g.shape) for g in geometry), np.uint8)
     done = 0
     for spread, g in zip(spreads, geometry, strict=True):
-        size = g.rows * g.cols
-        out[done : done + size] = spread.contexts(levels_of(g.row_hint), levels_of(g.col_hint)).ravel()
+        size = prod(g.shape)
+        out[done : done + size] = spread.contexts(levels_of(g.row_hints), levels_of(g.col_hints)).ravel()
         done += size
     return out
 

@@ -20,7 +20,7 @@ from recur.artifact.range_coder.spread import CLASS_LEVELS, GAIN_ONE, WIDTHS, Ax
 from recur.artifact.range_coder.stream import STRENGTHS, Codes, Contexts, chunks
 from recur.artifact.range_coder.template import find_template
 
-_FIT_SHAPE = 1
+_FIT_SHAPE = 0
 _ROUNDS = 3
 _RIDGE = 1 / 256
 """Precision per level^2 of an effect's prior: one octave of spread."""
@@ -71,17 +71,17 @@ class _Sums:
     col_information: FloatArray
 
 
-def fit_block(codes: Codes, row_hint: LevelArray, col_hint: LevelArray) -> Spread:
-    """Choose the spread model of one block of int8 codes ``[R, C]``; hints in levels, ``[R]`` and ``[C]``."""
+def fit_block(codes: Codes, row_hints: LevelArray, col_hints: LevelArray) -> Spread:
+    """Choose the spread model of one block of int8 codes ``[R, C]``; hints in levels, ``[HINTS, R]`` and ``[HINTS, C]``."""
     if codes.size == 0:
         return Spread()
     spread = Spread(shift=_shift(codes))
-    spread.template = find_template(spread.centred(codes, row_hint), row_hint)
-    centred = spread.centred(codes, row_hint)
+    spread.template = find_template(spread.centred(codes, row_hints), row_hints[0])
+    centred = spread.centred(codes, row_hints)
     fitted = _fit_effects(centred)
-    spread.rows = _axis(fitted.rows, row_hint, samples=codes.shape[1])
-    spread.cols = _axis(fitted.cols, col_hint, samples=codes.shape[0])
-    row_terms, col_terms = spread.rows.terms(row_hint).astype(float), spread.cols.terms(col_hint).astype(float)
+    spread.rows = _axis(fitted.rows, row_hints, samples=codes.shape[1])
+    spread.cols = _axis(fitted.cols, col_hints, samples=codes.shape[0])
+    row_terms, col_terms = spread.rows.terms(row_hints).astype(float), spread.cols.terms(col_hints).astype(float)
     base = fitted.base - float(np.mean(row_terms - fitted.rows.value) + np.mean(col_terms - fitted.cols.value))
     for _ in range(2):
         sums = _sums(centred, base + row_terms, col_terms)
@@ -168,30 +168,27 @@ def _step(score: FloatArray, information: FloatArray) -> FloatArray:
     return step
 
 
-def _axis(effects: Effects, hint: LevelArray, *, samples: int) -> Axis:
-    """How much of the hint to believe, and the classes of what it leaves."""
-    weight = effects.information + 1e-9
-    gain = _gain(effects.value, hint, weight)
+def _axis(effects: Effects, hints: LevelArray, *, samples: int) -> Axis:
+    """How much of the hints to believe, and the classes of what they leave."""
+    gains = _gains(effects, hints)
     if samples < _MIN_SAMPLES:
-        return Axis(gain=gain)
-    rest = effects.value - believed(gain, hint)
+        return Axis(gains=gains)
+    rest = effects.value - believed(gains, hints)
     rest -= np.median(rest)  # not the mean: most rows then need class 0
-    best, least = Axis(gain=gain), float((effects.information * rest**2).sum() / (2 * log(2)))
+    best, least = Axis(gains=gains), float((effects.information * rest**2).sum() / (2 * log(2)))
     for width in range(1, len(WIDTHS)):
         axis, cost = _classes(rest, effects.information, width)
         if cost < least:
-            axis.gain, best, least = gain, axis, cost
+            axis.gains, best, least = gains, axis, cost
     return best
 
 
-def _gain(value: FloatArray, hint: LevelArray, weight: FloatArray) -> int:
-    """Slope of the effects on the hint, in eighths."""
-    centred = hint - np.average(hint, weights=weight)
-    variance = float((weight * centred**2).sum())
-    if variance <= 0:
-        return 0
-    slope = float((weight * centred * value).sum()) / variance
-    return int(np.clip(round(GAIN_ONE * slope), -_LARGEST_GAIN, _LARGEST_GAIN))
+def _gains(effects: Effects, hints: LevelArray) -> tuple[int, ...]:
+    """Slopes of the effects on the hints, in eighths."""
+    weight = effects.information + 1e-9
+    centred = (hints - np.average(hints, axis=1, weights=weight)[:, None]) * np.sqrt(weight)
+    slopes = np.linalg.lstsq(centred.T, effects.value * np.sqrt(weight))[0]
+    return tuple(np.clip(np.rint(GAIN_ONE * slopes), -_LARGEST_GAIN, _LARGEST_GAIN).astype(int).tolist())
 
 
 def _classes(rest: FloatArray, information: FloatArray, width: int) -> tuple[Axis, float]:

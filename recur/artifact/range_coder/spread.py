@@ -1,6 +1,6 @@
 """What is told of a block beside its codes: a level per row and column, as a few integers and classes of residuals.
 
-level[r, c] = base + row_term[r] + col_term[c], held to the table; row_term = gain * hint + width * class, columns alike.
+level[r, c] = base + row_term[r] + col_term[c], held to the table; row_term = gains * hints + width * class, columns alike.
 Levels are sixteenths of an octave (`tables`), hints eighths, gains eighths. A block's fields go out as differences to the
 block before it, so that equal blocks cost almost nothing.
 """
@@ -21,12 +21,14 @@ from recur.errors import ArtifactError
 WIDTHS = (0, 1, 2, 4, 8, 16)
 """Class widths in sixteenths of an octave; 0 means no classes."""
 GAIN_ONE = 8
+HINTS = 2
+"""Hints that every row and column has."""
 CLASS_LEVELS = tuple(range(0, 112, 4))
 """Spreads that a set of classes may have, as levels of the table."""
 _CLASS_STRENGTH = 32
 _HINT_LIMIT = 1 << 12
 _HINT_LEVELS = tables.LEVELS_PER_OCTAVE // 8
-_FIELDS = 10
+_FIELDS = 8 + 2 * HINTS
 _FIELD_LEVEL, _TEMPLATE_LEVEL, _FIELD_STRENGTH = tables.LEVEL_OF_ONE, 128, 8
 _REMEDY = "copy the artifact again from where it was written"
 
@@ -38,20 +40,20 @@ class Axis:
     """Terms of one axis (rows or columns) of a block.
 
     Attributes:
-        gain: eighths of the hint that are believed.
+        gains: eighths of each hint that are believed.
         width: index into `WIDTHS`.
         spread: index into `CLASS_LEVELS`, the spread of the classes.
         classes: int8 ``[n]``; empty with width 0.
     """
 
-    gain: int = 0
+    gains: tuple[int, ...] = (0,) * HINTS
     width: int = 0
     spread: int = 0
     classes: Codes = field(default_factory=lambda: np.zeros(0, np.int8))
 
-    def terms(self, hint: LevelArray) -> LevelArray:
-        """Levels that the axis adds, int64 ``[n]``."""
-        terms = believed(self.gain, hint)
+    def terms(self, hints: LevelArray) -> LevelArray:
+        """Levels that the axis adds, int64 ``[n]``; hints in levels, ``[HINTS, n]``."""
+        terms = believed(self.gains, hints)
         return terms + WIDTHS[self.width] * self.classes.astype(np.int64) if self.width else terms
 
 
@@ -65,33 +67,33 @@ class Spread:
     cols: Axis = field(default_factory=Axis)
     template: Template = field(default_factory=Template)
 
-    def centred(self, codes: Codes, row_hint: LevelArray) -> Codes:
+    def centred(self, codes: Codes, row_hints: LevelArray) -> Codes:
         """Codes ``[R, C]`` less shift and template, modulo 256."""
         moved = (codes - np.int8(self.shift)).astype(np.int8) if self.shift else codes
-        return self.template.taken_off(moved, row_hint, sign=-1)
+        return self.template.taken_off(moved, row_hints[0], sign=-1)
 
-    def restored(self, centred: Codes, row_hint: LevelArray) -> Codes:
+    def restored(self, centred: Codes, row_hints: LevelArray) -> Codes:
         """The inverse of `centred`."""
-        return (self.template.taken_off(centred, row_hint, sign=1) + np.int8(self.shift)).astype(np.int8)
+        return (self.template.taken_off(centred, row_hints[0], sign=1) + np.int8(self.shift)).astype(np.int8)
 
-    def contexts(self, row_hint: LevelArray, col_hint: LevelArray) -> Contexts:
+    def contexts(self, row_hints: LevelArray, col_hints: LevelArray) -> Contexts:
         """Level of every code, uint8 ``[rows, cols]``."""
         top = tables.LEVELS - 1
-        rows = np.clip(self.base + self.rows.terms(row_hint), -(1 << 13), 1 << 13).astype(np.int16)
-        cols = np.clip(self.cols.terms(col_hint), -(1 << 13), 1 << 13).astype(np.int16)
+        rows = np.clip(self.base + self.rows.terms(row_hints), -(1 << 13), 1 << 13).astype(np.int16)
+        cols = np.clip(self.cols.terms(col_hints), -(1 << 13), 1 << 13).astype(np.int16)
         levels = rows[:, None] + cols[None, :]
         return np.clip(levels, 0, top, out=levels).astype(np.uint8)
 
 
-def levels_of(hint: ArrayLike) -> LevelArray:
-    """Hints in eighths of an octave as levels about their median, held to +-512 octaves."""
-    levels = np.asarray(hint, np.int64).clip(-_HINT_LIMIT, _HINT_LIMIT) * _HINT_LEVELS
-    return levels - np.sort(levels)[levels.size // 2] if levels.size else levels
+def levels_of(hints: ArrayLike) -> LevelArray:
+    """Hints in eighths of an octave, ``[HINTS, n]``, as levels about their medians, held to +-512 octaves."""
+    levels = np.asarray(hints, np.int64).clip(-_HINT_LIMIT, _HINT_LIMIT) * _HINT_LEVELS
+    return levels - np.sort(levels)[:, levels.shape[1] // 2, None] if levels.size else levels
 
 
-def believed(gain: int, hint: LevelArray) -> LevelArray:
-    """The part of a hint that a gain lets through, rounded down."""
-    return (hint * gain) >> 3
+def believed(gains: Sequence[int], hints: LevelArray) -> LevelArray:
+    """What the gains let through of the hints, rounded down."""
+    return (np.array(gains) @ hints) >> 3
 
 
 def encode_spreads(encoder: RangeEncoder, spreads: Sequence[Spread]) -> None:
@@ -127,24 +129,23 @@ def decode_spreads(decoder: RangeDecoder, shapes: Sequence[tuple[int, int]]) -> 
 
 
 def _fields(s: Spread) -> list[int]:
-    axes = [x for axis in (s.rows, s.cols) for x in (axis.gain, axis.width, axis.spread)]
+    axes = [x for axis in (s.rows, s.cols) for x in (*axis.gains, axis.width, axis.spread)]
     return [s.shift, s.base - tables.SYMBOLS // 2, *axes, int(s.template.codes.size > 0), s.template.amplitude]
 
 
 def _spread(fields: list[int], rows: int, cols: int) -> Spread:
-    shift, base, row_gain, row_width, row_spread, col_gain, col_width, col_spread, has_template, amplitude = fields
-    found = Spread(
-        shift=shift,
-        base=base + tables.SYMBOLS // 2,
-        rows=Axis(gain=row_gain, width=row_width, spread=row_spread),
-        cols=Axis(gain=col_gain, width=col_width, spread=col_spread),
+    shift, base, *axes, has_template, amplitude = fields
+    row_axis, col_axis = (
+        Axis(gains=tuple(axis[:HINTS]), width=axis[-2], spread=axis[-1])
+        for axis in (axes[: len(axes) // 2], axes[len(axes) // 2 :])
     )
+    found = Spread(shift=shift, base=base + tables.SYMBOLS // 2, rows=row_axis, cols=col_axis)
     for name, value, size in (
         ("base", found.base, tables.LEVELS),
-        ("row width", row_width, len(WIDTHS)),
-        ("column width", col_width, len(WIDTHS)),
-        ("row spread", row_spread, len(CLASS_LEVELS)),
-        ("column spread", col_spread, len(CLASS_LEVELS)),
+        ("row width", row_axis.width, len(WIDTHS)),
+        ("column width", col_axis.width, len(WIDTHS)),
+        ("row spread", row_axis.spread, len(CLASS_LEVELS)),
+        ("column spread", col_axis.spread, len(CLASS_LEVELS)),
         ("template flag", has_template, 2),
     ):
         if not 0 <= value < size:

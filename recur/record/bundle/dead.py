@@ -15,6 +15,9 @@ from recur.record.bundle.signatures import shorten_signatures
 from recur.record.bundle.strip import is_dataclass
 
 _PURE = {"isinstance", "set", "sorted", "len", "tuple", "list", "str", "bool", "int", "float", "type", "max", "min", "enumerate"}
+_PURE |= {"all", "any", "sum"}
+_READS = {"items", "keys", "values", "crc32", "is_floating_point", "missing_entries"}
+"""Methods (and functions of modules) that only look."""
 
 
 def without_dead(tree: ast.Module) -> ast.Module:
@@ -136,13 +139,13 @@ def _without_unused(body: list[ast.stmt], loads: Counter[str], outer: set[str]) 
 
 
 def _pure(node: ast.expr) -> bool:
-    """Whether an expression has no effect: no calls but of plain builtins and ``.items()``."""
+    """Whether an expression has no effect: no calls but of plain builtins and of `_READS`."""
     for inner in ast.walk(node):
         if isinstance(inner, ast.Yield | ast.YieldFrom | ast.NamedExpr | ast.Await):
             return False
         if isinstance(inner, ast.Call):
             plain = isinstance(inner.func, ast.Name) and inner.func.id in _PURE
-            if not plain and not (isinstance(inner.func, ast.Attribute) and inner.func.attr in ("items", "keys", "values")):
+            if not plain and not (isinstance(inner.func, ast.Attribute) and inner.func.attr in _READS):
                 return False
     return True
 

@@ -16,7 +16,7 @@ from recur.record.bundle.scopes import Globals
 CALLED_BY_LIBRARIES = frozenset({"forward", "error"})
 """Methods that torch and argparse call."""
 
-NEVER = {("Calibration", "__add__"), ("HessianSum", "__add__"), ("MomentSum", "__add__"), ("Geometry", "__post_init__")}
+NEVER = {("Calibration", "__add__"), ("HessianSum", "__add__"), ("MomentSum", "__add__"), ("CodeBlock", "__post_init__")}
 """Special methods that one program never comes to: sums of shares, and a check of what it makes itself."""
 
 

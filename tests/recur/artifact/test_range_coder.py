@@ -17,26 +17,33 @@ from scipy.stats import norm
 
 from recur.artifact.range_coder import CodeBlock, Geometry, decode_blocks, encode_blocks, tables
 from recur.artifact.range_coder.fit import fit_block
-from recur.artifact.range_coder.spread import Spread, levels_of
+from recur.artifact.range_coder.spread import HINTS, Spread, levels_of
 from recur.artifact.range_coder.stream import Adaptive, Categorical, RangeEncoder, chunks, encode_stream
 from recur.errors import ArtifactError
 
 Codes = NDArray[np.int8]
 SIGMA = 2.47
 GOLDEN = (
-    "010448000000eee7ceb407ac2e5675f2332d07c2abca37cad41d4a921cb0ace3e7ef951443349c4718b392c99aae98ab563d06291eb4ea"
-    "c44268c0669b800c63a0d7a8c771e0650accae8d59c0e62c6a448c83f441baa2643dc60b9291881abb0c5c65cdb1c45e23803d97778fae"
-    "7b124c29bb82ae5d8dc847b7de1addf8e7ffacfb4a294a41efbf79e5fd54feae1612f125612256f869e06924699eb153e4f01d2947f16d"
-    "f186312a6e99bbae43e2ef4ecbc8d75818dde2ca894e70c2d3c9fec30685dafbcf68d7f1b9533948c4ab537bd162ec54f1c9c164fd729c"
-    "4e256dcc9f2f7b8275165518807a3c2c4c06c6f2d0966010c838ea8e5b1b39dc9213a840635fcc9703952d37066a2f5875a3e15fefd75d"
-    "b9e54d97fca1eadfc62945cae6c4eaf9ff758c"
+    "020168000000ece7ceb48a31a5f3ae66980f0b31c2952bbff344a811cfe3a86a847ef53fda770d697260bcfc266e099791e4576f89209f"
+    "8a826f2498601dabaf566f045ae8f28f3e75b1342cdbf3f84341d6011f3b7854f1c93fc6ea0899e63e5252c7727814ac3fb475d7382372"
+    "833fbf897159085b6dabe7e3d302b7c761efe31592bea63579aeca5562250ca45ac2e7b1aa73ec36498dc5cb01aaa78778f85d8685ef16"
+    "bac8f3a937e25545883bd1801656e180153ff796dddb6a0ccd1fcc59879c37a33cc0bca58c60072f1c20123bdfff6edcbe85e1efb2422e"
+    "00ea52b3f4711b16ae202d8c3189d226f2c78200841ea9c135a8c7cc40d292c6f94bdfcf603a734a2b485aca1cb31672b54b8ee442ac46"
+    "001760418db69fc3969ffdf5596105e822b43bb12ef5e8f7ba3987d66bfdd717e4cdfd083a7e64e46a3dfcb26b64d8d301a17eb5548e9a"
+    "c89de96ee845198c75de31db258c3353c1ab65f79bf804ad033aafff362de534cf1e0d8525b2db8f44d4c58f80ce14ec0cf115bfab80f7"
+    "e08a1fc6d0b962d82e64cce550b7c457d600df70e0d93f27bd6bab1cb8a9ed087d82afc3c1"
 )
 
 
 def block(codes: NDArray[np.generic], rows: Sequence[int] | None = None, cols: Sequence[int] | None = None) -> CodeBlock:
-    row_hint = np.zeros(codes.shape[0], np.int64) if rows is None else np.array(rows)
-    col_hint = np.zeros(codes.shape[1], np.int64) if cols is None else np.array(cols)
-    return CodeBlock(codes=codes.astype(np.int8), row_hint=row_hint, col_hint=col_hint)
+    row_hints, col_hints = hints(codes.shape[0], rows), hints(codes.shape[1], cols)
+    return CodeBlock(codes=codes.astype(np.int8), geometry=Geometry(row_hints=row_hints, col_hints=col_hints))
+
+
+def hints(size: int, *given: Sequence[int] | None) -> NDArray[np.int64]:
+    """Hints of one axis: those given, zeros for the others."""
+    told = [np.array(one) for one in given if one is not None]
+    return np.stack([*told, *[np.zeros(size, np.int64)] * (HINTS - len(told))])
 
 
 def gaussian(seed: int, rows: int, cols: int, *, row_spread: float = 0, col_spread: float = 0, sigma: float = SIGMA) -> Codes:
@@ -120,22 +127,22 @@ def test_chunks_cut_a_stream_without_gap() -> None:
 
 
 def test_a_constant_is_its_shift_alone() -> None:
-    spread = fit_block(np.full((3, 5), -7, np.int8), np.zeros(3, np.int64), np.zeros(5, np.int64))
+    spread = fit_block(np.full((3, 5), -7, np.int8), hints(3), hints(5))
     assert (spread.shift, spread.rows.width, spread.cols.width) == (-7, 0, 0)
     assert len(come_back([block(np.full((300, 500), -7))])) < 24
 
 
 def test_levels_add_up_by_hand() -> None:
     spread = Spread(base=60)
-    spread.rows.gain, spread.cols.width, spread.cols.classes = 4, 3, np.array([0, -2], np.int8)
-    found = spread.contexts(levels_of([0, 8, -80]), levels_of([5, 5]))
+    spread.rows.gains, spread.cols.width, spread.cols.classes = (4, 0), 3, np.array([0, -2], np.int8)
+    found = spread.contexts(levels_of(hints(3, [0, 8, -80])), levels_of(hints(2, [5, 5])))
     # hint 8 = one octave = 16 levels, half believed; width 3 = 4 levels a class; held to the table below
     assert found.tolist() == [[60, 52], [68, 60], [0, 0]]
 
 
 def test_hints_count_from_their_median() -> None:
-    assert levels_of([10, 12, 11]).tolist() == [-2, 2, 0]
-    assert levels_of([]).tolist() == []
+    assert levels_of([[10, 12, 11], [0, 0, 3]]).tolist() == [[-2, 2, 0], [0, 0, 6]]
+    assert levels_of([[], []]).tolist() == [[], []]
 
 
 @settings(max_examples=60, deadline=None)
@@ -148,8 +155,9 @@ def test_any_codes_with_any_hints_come_back(data: st.DataObject) -> None:
         low = data.draw(st.integers(-128, 127))
         codes = draw.integers(low, data.draw(st.integers(low, 127)) + 1, size=(rows, cols))
         reach = data.draw(st.sampled_from([0, 3, 128, 10**9]))
-        hints = [draw.integers(-reach, reach + 1, size=n) for n in (rows, cols)]
-        blocks.append(block(codes, *(h.tolist() for h in hints)))
+        row_hints, col_hints = (draw.integers(-reach, reach + 1, size=(HINTS, n)) for n in (rows, cols))
+        geometry = Geometry(row_hints=row_hints, col_hints=col_hints)
+        blocks.append(CodeBlock(codes=codes.astype(np.int8), geometry=geometry))
     come_back(blocks)
 
 
@@ -185,7 +193,7 @@ def test_encoding_is_deterministic() -> None:
 
 
 def test_fixed_data_decodes_to_fixed_codes() -> None:
-    """The format: bytes written by version 1, with classes, hints, shift and template in them."""
+    """The format: bytes written by version 2, with classes, both hints, shift and template in them."""
     found = decode_blocks(bytes.fromhex(GOLDEN), [b.geometry for b in golden_blocks()])
     for one, b in zip(found, golden_blocks(), strict=True):
         np.testing.assert_array_equal(one, b.codes)
@@ -197,7 +205,14 @@ def golden_blocks() -> list[CodeBlock]:
     noise = (r * 7919 + c * 104_729 + r * c * 31) % 5 - 2
     repeated = np.where(r % 2, (c * 37 % 61) - 30, (r * 29 + c * c * 17) % 71 - 35) + noise
     steps = (np.arange(30)[None, :] * 13) % 7 - 40
-    return [block(noise * (1 + 3 * (r > 15))), block(repeated, [x % 3 for x in range(20)]), block(steps)]
+    wide = noise * (1 + (c * 5 % 4)) * (1 + (c * 7 % 3))
+    told = Geometry(row_hints=hints(20), col_hints=np.stack([c[0] * 5 % 4, c[0] * 7 % 3]))
+    return [
+        block(noise * (1 + 3 * (r > 15))),
+        block(repeated, [x % 3 for x in range(20)]),
+        CodeBlock(codes=wide.astype(np.int8), geometry=told),
+        block(steps),
+    ]
 
 
 # Sizes
@@ -223,6 +238,19 @@ def test_hints_are_worth_what_they_tell() -> None:
     assert told < 1.006 * spread and told < untold < 1.02 * spread
 
 
+def test_two_hints_that_tell_half_each_are_weighed_together() -> None:
+    draw = np.random.default_rng(14)
+    first, second = draw.integers(-10, 11, size=(2, 400))
+    sigma = SIGMA * np.exp2((first - 0.5 * second) / 8)
+    codes = np.clip(np.rint(sigma * draw.normal(size=(64, 400))), -128, 127).astype(np.int8)
+    both = Geometry(row_hints=hints(64), col_hints=hints(400, first, second))
+    found = fit_block(codes, levels_of(both.row_hints), levels_of(both.col_hints))
+    assert found.cols.gains == (8, -4) and found.rows.gains == (0, 0)
+    entropy = 64 * np.log2(np.sqrt(2 * np.pi * np.e * (sigma**2 + 1 / 12))).sum() / 8  # at high rate
+    told = len(come_back([CodeBlock(codes=codes, geometry=both)]))
+    assert told < 1.006 * entropy and told < len(come_back([block(codes, None, list(first))]))
+
+
 def test_false_hints_are_not_believed() -> None:
     codes = gaussian(8, 300, 200)
     draw = np.random.default_rng(9)
@@ -236,11 +264,11 @@ def test_rows_that_repeat_one_vector_are_found(reach: int) -> None:
     draw = np.random.default_rng(10)
     weights = draw.normal(size=(400, 64))
     weights[100:180] = draw.normal(size=64) + 0.06 * draw.normal(size=(80, 64))
-    hints = draw.integers(-reach, reach + 1, size=400)
-    codes = np.clip(np.rint(12 * np.exp2(hints[:, None] / 8) * weights), -128, 127)
-    found = fit_block(codes.astype(np.int8), levels_of(hints), levels_of(np.zeros(64)))
+    steps = draw.integers(-reach, reach + 1, size=400)
+    codes = np.clip(np.rint(12 * np.exp2(steps[:, None] / 8) * weights), -128, 127)
+    found = fit_block(codes.astype(np.int8), levels_of(hints(400, steps)), levels_of(hints(64)))
     assert np.flatnonzero(found.template.gains).tolist() == list(range(100, 180))
-    assert ratio([block(codes, list(hints))]) < 0.96
+    assert ratio([block(codes, list(steps))]) < 0.96
 
 
 def test_many_small_arrays_cost_little_to_tell_apart() -> None:
@@ -264,7 +292,7 @@ def refused_or_right_shape(data: bytes, geometry: list[Geometry]) -> bool:
     except ArtifactError as e:
         assert e.value and e.rule and e.remedy
         return True
-    assert [f.shape for f in found] == [(g.rows, g.cols) for g in geometry]
+    assert [f.shape for f in found] == [g.shape for g in geometry]
     return False
 
 
@@ -284,7 +312,7 @@ def test_other_words_are_refused_or_give_codes_of_the_right_shape(fill: int) -> 
     for seed in range(100):
         draw = np.random.default_rng(seed)
         words = [draw.bytes(size), bytes([255]) * size, bytes(size)][fill]
-        header = bytes([1, int(draw.integers(0, 256))]) + data[2:6]
+        header = bytes([2, int(draw.integers(0, 256))]) + data[2:6]
         refused_or_right_shape(header + words, geometry)
 
 
@@ -301,17 +329,17 @@ def test_words_beyond_the_last_code_are_refused() -> None:
         decode_blocks(data[:2] + words.to_bytes(4, "little") + data[6:] + b"\x55" * 12, geometry)
 
 
-@pytest.mark.parametrize(("header", "rule"), [(b"\x02\x00", "must be 1"), (b"\x01\xf0", "prior shape 15")])
+@pytest.mark.parametrize(("header", "rule"), [(b"\x01\x00", "must be 2"), (b"\x02\xf0", "prior shape 15")])
 def test_unknown_headers_are_refused(header: bytes, rule: str) -> None:
     with pytest.raises(ArtifactError, match=rule):
         decode_blocks(header + bytes(4), [])
 
 
 def test_hints_of_another_length_are_refused() -> None:
-    with pytest.raises(ArtifactError, match="one per row and column"):
-        Geometry(rows=3, cols=2, row_hint=np.zeros(2, int), col_hint=np.zeros(2, int))
-    with pytest.raises(ArtifactError):
-        encode_blocks([block(np.zeros((2, 2)), [1], [1, 1])])
+    with pytest.raises(ArtifactError, match="one of each per row and column"):
+        CodeBlock(codes=np.zeros((3, 2), np.int8), geometry=Geometry(row_hints=hints(2), col_hints=hints(2)))
+    with pytest.raises(ArtifactError, match="one of each"):
+        CodeBlock(codes=np.zeros((3, 2), np.int8), geometry=Geometry(row_hints=hints(3), col_hints=np.zeros((1, 2), int)))
 
 
 def test_decoding_takes_a_few_bytes_per_code() -> None:

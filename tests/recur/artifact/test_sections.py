@@ -77,13 +77,33 @@ def test_the_decoder_knows_minus_the_exponents_of_a_grid_and_nothing_of_other_co
     model = every_role()
     raw = {section.shape.role: section.shape for section in split(model)}
     (block,) = raw[Role.Q].blocks
-    assert (block.rows, block.cols) == (6, 10)
-    assert block.row_hint.tolist() == [-int(e) for e in model.entries["blocks.0.attn.c_q.weight.rows"]]
-    assert block.col_hint.tolist() == [-int(e) for e in model.entries["blocks.0.attn.c_q.weight.cols"]]
-    assert [(b.rows, b.cols) for b in raw[Role.TABLES].blocks] == [(6, 10), (4, 3), (2, 12), (1, 9)]
-    assert not any(b.row_hint.any() or b.col_hint.any() for b in raw[Role.TABLES].blocks[1:])
-    assert [(b.rows, b.cols) for b in raw[Role.STEPS].blocks] == [(1, n) for _ in range(7) for n in (6, 10)]
+    assert block.shape == (6, 10)
+    assert block.row_hints.tolist() == [[-int(e) for e in model.entries["blocks.0.attn.c_q.weight.rows"]], [0] * 6]
+    assert block.col_hints.tolist() == [[-int(e) for e in model.entries["blocks.0.attn.c_q.weight.cols"]], [0] * 10]
+    assert [b.shape for b in raw[Role.TABLES].blocks] == [(6, 10), (4, 3), (2, 12), (1, 9)]
+    assert not any(b.row_hints.any() or b.col_hints.any() for b in raw[Role.TABLES].blocks[1:])
+    assert [b.shape for b in raw[Role.STEPS].blocks] == [(1, n) for _ in range(7) for n in (6, 10)]
     assert raw[Role.HALF].blocks == raw[Role.FLOAT].blocks == ()
+
+
+def test_the_matrices_of_an_mlp_hint_at_each_others_hidden_units() -> None:
+    """A hidden unit is a row of one and a column of the other; so is a channel of the residual stream."""
+    fc, proj = "blocks.3.mlp.fc.weight", "blocks.3.mlp.proj.weight"
+    entries = {f"{fc}.step": torch.tensor(1.0), f"{proj}.step": torch.tensor(1.0)}
+    exponents = {".rows": [3, -2, 5], ".cols": [1, -1]}, {".rows": [7, 9], ".cols": [-4, 0, 2]}
+    for name, parts in zip((fc, proj), exponents, strict=True):
+        entries |= {name + part: torch.tensor(e, dtype=torch.int8) for part, e in parts.items()}
+    entries |= {f"{fc}.q": torch.zeros(3, 2, dtype=torch.int8), f"{proj}.q": torch.zeros(2, 3, dtype=torch.int8)}
+    model = QuantizedModel(entries=entries, meta={fc: GRID, proj: GRID})
+    raw = {section.shape.role: section.shape for section in split(model)}
+    (up,), (down,) = raw[Role.FC].blocks, raw[Role.PROJ].blocks
+    assert up.row_hints.tolist() == [[-3, 2, -5], [4, 0, -2]] and up.col_hints.tolist() == [[-1, 1], [-7, -9]]
+    assert down.row_hints.tolist() == [[-7, -9], [-1, 1]] and down.col_hints.tolist() == [[4, 0, -2], [-3, 2, -5]]
+
+
+def test_an_mlp_whose_matrices_do_not_fit_has_no_hints_of_the_other() -> None:
+    raw = {section.shape.role: section.shape for section in split(every_role())}
+    assert not any(b.row_hints[1].any() or b.col_hints[1].any() for role in (Role.FC, Role.PROJ) for b in raw[role].blocks)
 
 
 def test_the_lowest_exponent_does_not_overflow_its_hint() -> None:
@@ -91,7 +111,7 @@ def test_the_lowest_exponent_does_not_overflow_its_hint() -> None:
     model = QuantizedModel(
         entries={k: v.to(torch.int8) for k, v in entries.items()} | {"a.step": torch.tensor(1.0)}, meta={"a": GRID}
     )
-    assert split(model)[-1].shape.blocks[0].row_hint.tolist() == [128]
+    assert split(model)[-1].shape.blocks[0].row_hints.tolist() == [[128], [0]]
 
 
 def test_sections_survive_the_way_to_another_process() -> None:

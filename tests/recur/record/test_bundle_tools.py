@@ -114,6 +114,22 @@ def test_what_nothing_reads_is_left_out_and_what_has_an_effect_stays() -> None:
     assert after(without_dead, source) == "def f(x):\n    kept = x.pop()\n    return x\nprint(f(1), f(2))"
 
 
+def test_a_check_that_no_longer_refuses_is_left_out_with_all_that_it_looked_at() -> None:
+    source = """
+def check(sections):
+    found = [zlib.crc32(s) for s in sections]
+def f(model):
+    missing = model.missing_entries()
+    check(model.sections)
+    return model
+class Model:
+    def missing_entries(self):
+        return []
+print(f(Model()))
+"""
+    assert after(without_dead, source) == "def f(model):\n    return model\n\nclass Model:\n    pass\nprint(f(Model()))"
+
+
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
