@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.problems import as_refused, problem_response
 from api.security.headers import SECURITY_HEADERS
 
 if TYPE_CHECKING:
@@ -78,12 +79,12 @@ class RequestMiddleware:
         state["request_id"] = request_id
         mark = _request.set(request_id)
         began = time.perf_counter()
-        status = 500
+        status, started = 500, False
 
         async def named(message: Message) -> None:
-            nonlocal status
+            nonlocal status, started
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, started = message["status"], True
                 headers = MutableHeaders(scope=message)
                 headers[REQUEST_ID] = request_id
                 for name, value in SECURITY_HEADERS.items():
@@ -92,6 +93,11 @@ class RequestMiddleware:
 
         try:
             await self.app(scope, receive, named)
+        except Exception as error:
+            if started:
+                raise
+            _log.exception("unexpected_error %s", pairs(path=scope["path"][:200], error=type(error).__name__))
+            await problem_response(as_refused(error), scope)(scope, receive, named)
         finally:
             self._ended(scope, status, time.perf_counter() - began)
             _request.reset(mark)

@@ -88,15 +88,13 @@ def problem_response(refused: Refused, scope: Scope) -> Response:
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Let every error of the application become a problem."""
-    for kind in (Refused, HTTPException, RequestValidationError, StoreUnavailable, ArtifactError, InputError, Exception):
+    """Let every error that the application knows become a problem; what it does not know, `api.logs` answers with 500."""
+    for kind in (Refused, HTTPException, RequestValidationError, StoreUnavailable, ArtifactError, InputError):
         app.add_exception_handler(kind, _handle)
 
 
 async def _handle(request: Request, error: Exception) -> Response:
     refused = as_refused(error)
-    if refused.status == 500:
-        _log.error("unexpected_error path=%s error=%s", request.url.path, type(error).__name__)
     render = getattr(request.app.state, "render_problem", None)
     wants_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/v1")
     if render is not None and wants_page and refused.status < 500:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+from itertools import takewhile
 from pathlib import Path
 
 from cluster.job_client import JobClient, JobRequest, JobsUnreachable, job_id, seed_entrypoint
+from cluster.seal import unsound
 from cluster.session import EXCLUDES, JOB_ENVIRONMENT
+from recur.errors import ArtifactError
 from recur.record.atomic import write_bytes_atomic
 from recur.record.attempt import AttemptDir
 from recur.seedspec import PHASES, SPEC_FILE, SeedSpec, save_spec
@@ -13,6 +17,7 @@ from recur.seedspec import PHASES, SPEC_FILE, SeedSpec, save_spec
 LOG_FILE = "job.log"
 LARGEST_LOG_BYTES = 16 << 20
 """Of a longer log the end is kept."""
+_log = logging.getLogger(__name__)
 _STAMPED = ("progress.jsonl", "intervals.jsonl", "clock.json")
 
 
@@ -29,15 +34,27 @@ def place_attempt(spec: SeedSpec, adopt_from: int | None) -> AttemptDir:
     if attempt.path(SPEC_FILE).exists():
         return attempt
     if adopt_from is not None:
-        for name in _STAMPED:
-            attempt.path(name).unlink(missing_ok=True)
-        earlier = AttemptDir(spec.sweep_root, spec.seed, adopt_from)
-        taken = attempt.adopt(earlier, PHASES)
-        if spec.recipe.mode == "research" and not taken.phases:
-            attempt.take_story(earlier)
-        attempt.append_event("adopted", {"attempt": adopt_from, "phases": ",".join(taken.phases)})
+        _take_over(attempt, AttemptDir(spec.sweep_root, spec.seed, adopt_from), research=spec.recipe.mode == "research")
     save_spec(attempt.path(SPEC_FILE), spec)
     return attempt
+
+
+def _take_over(attempt: AttemptDir, earlier: AttemptDir, *, research: bool) -> None:
+    """What is whole of an earlier attempt: its phases up to the first that is damaged, with their stamps.
+
+    Where a job has sealed its files, only those that are as they were sealed; without clocks and intervals nothing is taken.
+    """
+    for name in _STAMPED:
+        attempt.path(name).unlink(missing_ok=True)
+    off = unsound(earlier)
+    whole = () if off & set(_STAMPED) else tuple(takewhile(lambda phase: f"record_{phase}.json" not in off, PHASES))
+    taken = attempt.adopt(earlier, whole)
+    if research and not taken.phases:
+        try:
+            attempt.take_story(earlier)
+        except ArtifactError as error:
+            _log.warning("damaged_story folder=%s error=%s", earlier.folder, error)
+    attempt.append_event("adopted", {"attempt": earlier.attempt, "phases": ",".join(taken.phases)})
 
 
 def seed_request(spec: SeedSpec, runtime_env: dict[str, object]) -> JobRequest:

@@ -40,16 +40,37 @@ def write_seal(attempt: AttemptDir) -> None:
     write_json_atomic(attempt.path(SEAL_FILE), to_json(Seal(files=tuple(files))))
 
 
+def unsound(attempt: AttemptDir) -> frozenset[str]:
+    """Sealed files that are not as they were sealed; all of them where the seal itself is damaged, none where there is none."""
+    try:
+        files = _sealed(attempt)
+    except ArtifactError:
+        return frozenset(SEALED)
+    return frozenset(one.file for one in files or () if not _is_whole(attempt, one))
+
+
 def check_seal(attempt: AttemptDir) -> bool:
     """Compare every sealed file with its hash; False where there is no seal.
 
     Raises:
         ArtifactError: the seal is damaged, or a file is missing, cut or changed; the line names the file and both hashes.
     """
+    files = _sealed(attempt)
+    for one in files or ():
+        _check(attempt, one)
+    return files is not None
+
+
+def _sealed(attempt: AttemptDir) -> tuple[Payload, ...] | None:
+    """What the seal names; None where there is no seal.
+
+    Raises:
+        ArtifactError: it is damaged.
+    """
     path = attempt.path(SEAL_FILE)
     check_plain(path, _LARGEST_SEAL_BYTES)
     if not path.exists():
-        return False
+        return None
     try:
         seal = from_json(Seal, read_json(path), where=str(path))
     except RecursionError as error:
@@ -57,6 +78,17 @@ def check_seal(attempt: AttemptDir) -> bool:
     for one in seal.files:
         if one.file not in SEALED:
             raise ArtifactError(f"{path} file={one.file[:80]!r}", "is no file of a seal", "run the seed again")
-        check_plain(attempt.path(one.file), LARGEST_SEALED_BYTES)
-        check_payload(attempt.path(one.file), one)
+    return seal.files
+
+
+def _check(attempt: AttemptDir, one: Payload) -> None:
+    check_plain(attempt.path(one.file), LARGEST_SEALED_BYTES)
+    check_payload(attempt.path(one.file), one)
+
+
+def _is_whole(attempt: AttemptDir, one: Payload) -> bool:
+    try:
+        _check(attempt, one)
+    except ArtifactError:
+        return False
     return True

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from api.reconciler.desk import Desk, Round
 from api.reconciler.slots import Slots
 from api.reconciler.values import SlotCount
 from api.store import attempts, sweeps
-from api.store.rows import AttemptRow, Pool
+from api.store.rows import AttemptRow, Pool, SweepRow
 
 MOST_AT_ONCE = 32
 """Each admission is followed by a call of the job system."""
+MOST_PASSED = 16
+"""Sweeps that fit nowhere, looked at in one round."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,20 +35,47 @@ class Admitting:
     def admit(self, pool: Pool, round_: Round) -> Admitted:
         """Admit from one pool; nothing while the job system is away.
 
-        The slots are those for what is next: the first prepared seed, else the first one.
+        Slots are those for the recipe of what is next, and only its sweep gets them: for the sweep behind it they are counted
+        anew. A sweep that fits nowhere now (its node is gone) is passed over; one that only waits for a free slot is not.
         """
+        rows: list[AttemptRow] = []
+        passed: list[str] = []
+        first: SlotCount | None = None
+        while len(rows) < MOST_AT_ONCE and len(passed) < MOST_PASSED:
+            head = self._head(pool, passed)
+            count = self.slots.of(pool, head)
+            if head is None or round_.unreachable is not None:
+                return Admitted(rows=tuple(rows), count=first or self._count(pool))
+            if not count.slots:
+                first = first or count
+                passed.append(head.sweep)
+                continue
+            first = count if first is None or not first.slots else first
+            admitted = self._from(head, count.slots, MOST_AT_ONCE - len(rows))
+            rows += admitted
+            if not admitted:
+                break
+        return Admitted(rows=tuple(rows), count=first or self._count(pool))
+
+    def _head(self, pool: Pool, passed: Sequence[str]) -> SweepRow | None:
+        """The sweep of the first prepared seed that waits."""
         with self.desk.store.read() as c:
-            ready = attempts.queued(c, pool, 1, prepared_only=True)
-            first = ready or attempts.queued(c, pool, 1, prepared_only=False)
+            ready = attempts.queued(c, pool, 1, prepared_only=True, without=passed)
+            return sweeps.get(c, ready[0].sweep) if ready else None
+
+    def _count(self, pool: Pool) -> SlotCount:
+        """Slots for the first seed that waits, prepared or not."""
+        with self.desk.store.read() as c:
+            first = attempts.queued(c, pool, 1, prepared_only=False)
             head = sweeps.get(c, first[0].sweep) if first else None
-        count = self.slots.of(pool, head)
-        if not ready or not count.slots or round_.unreachable is not None:
-            return Admitted(rows=(), count=count)
+        return self.slots.of(pool, head)
+
+    def _from(self, head: SweepRow, slots: int, limit: int) -> tuple[AttemptRow, ...]:
         now = self.desk.clock()
         with self.desk.store.write() as c:
-            rows = attempts.admit(c, pool, count.slots, now=now, limit=MOST_AT_ONCE)
+            rows = attempts.admit(c, head.pool, slots, now=now, limit=limit, sweep=head.sweep)
         if rows:
             self.desk.boundary("lease")
         for row in rows:
             self.desk.observer.admitted(now - row.queued_at)
-        return Admitted(rows=rows, count=count)
+        return rows

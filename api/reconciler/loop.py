@@ -141,6 +141,8 @@ class Reconciler:
         for row in rows:
             if round_.unreachable is None:
                 self._submitting.attend(row, round_)
+            else:
+                self._desk.watch(row).refused_since = None  # what follows an outage is another refusal
 
     def _tell(self, tick: Tick, counts: dict[Pool, SlotCount]) -> None:
         degraded = tick.unreachable or (tick.errors[0] if tick.errors else None)

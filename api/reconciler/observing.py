@@ -16,7 +16,7 @@ from cluster.look import Look, listen, look
 from cluster.outcome import cancelled, mark_cancelled
 from cluster.policy import Verdict, judge
 from cluster.seal import check_seal
-from recur.errors import ArtifactError
+from recur.errors import ArtifactError, StorageError
 from recur.record.attempt import AttemptDir
 from recur.record.result import State
 from recur.seedspec import SPEC_FILE
@@ -84,8 +84,7 @@ class Observing:
         if not attempt.path(SPEC_FILE).exists():
             self.endings.end(row, Verdict(state=State.CANCELLED), None)  # the spec precedes every submission
             return
-        if not cancelled(attempt):
-            mark_cancelled(attempt)
+        unmarked = self._mark(attempt)
         desk.boundary("cancel_intent")
         try:
             job = self._info(row)
@@ -105,7 +104,16 @@ class Observing:
             self._stop(row)
             desk.boundary("stop")
         if row.ending is Ending.CANCEL:
-            self._explain(row, f"cancelling: {_waits_for(job)}")
+            self._explain(row, f"cancelling: {_waits_for(job)}" + (f"; {unmarked}" if unmarked else ""))
+
+    def _mark(self, attempt: AttemptDir) -> str | None:
+        """Mark an attempt, so that a job that starts late ends at once; why it cannot be: its job is stopped all the same."""
+        try:
+            if not cancelled(attempt):
+                mark_cancelled(attempt)
+        except StorageError as error:
+            return str(error)
+        return None
 
     def _info(self, row: AttemptRow) -> JobInfo | None:
         try:

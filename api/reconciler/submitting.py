@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from api.reconciler.desk import Desk, Round
 from api.reconciler.ending import Endings
 from api.store import attempts
-from api.store.rows import AttemptRow
+from api.store.rows import AttemptRow, Ending
 from cluster.job_client import JobRefused, JobsUnreachable, job_id
 from cluster.launch import place_attempt, seed_request
 from cluster.look import life_of
@@ -19,7 +19,7 @@ from cluster.outcome import ERROR_FILE, RESULT_FILE, cancelled, mark_cancelled
 from recur.errors import RecipeError
 from recur.record.attempt import AttemptDir
 from recur.record.result import State
-from recur.seedspec import SeedSpec
+from recur.seedspec import SPEC_FILE, SeedSpec
 
 _SIGNS = ("heartbeat.json", RESULT_FILE, ERROR_FILE)
 
@@ -37,12 +37,17 @@ class Submitting:
             try:
                 spec = self.desk.spec(row)
             except RecipeError as error:
-                self.endings.without_numbers(row, State.FAILED, str(error), fenced=True)
+                if self.desk.folder(row).path(SPEC_FILE).exists():  # its job may run: a reply can be lost
+                    self.endings.begin(row, Ending.FAULT, str(error))
+                else:
+                    self.endings.without_numbers(row, State.FAILED, str(error), fenced=True)
                 return
             self._submit(row, spec)
 
     def _submit(self, row: AttemptRow, spec: SeedSpec) -> None:
         desk = self.desk
+        watch, refused_since = desk.watch(row), desk.watch(row).refused_since
+        watch.refused_since = None  # only refusals that follow each other count
         waits_for = self._unfenced(row)
         if waits_for is not None:
             self._explain(row, waits_for)
@@ -53,7 +58,7 @@ class Submitting:
             try:
                 desk.jobs.submit(seed_request(spec, desk.settings.runtime_env))
             except JobRefused as error:
-                self._refused(row, error)
+                self._refused(row, error, refused_since)
                 return
             except JobsUnreachable:
                 desk.observer.call_failed("submit")
@@ -63,12 +68,11 @@ class Submitting:
             attempts.move(c, row, State.SUBMITTED, now=desk.clock(), reason=None)
         desk.boundary("reply_commit")
 
-    def _refused(self, row: AttemptRow, error: JobRefused) -> None:
+    def _refused(self, row: AttemptRow, error: JobRefused, since: float | None) -> None:
         desk, now, why = self.desk, self.desk.clock(), _first_line(error)
         desk.observer.call_failed("submit")
-        watch = desk.watch(row)
-        watch.refused_since = now if watch.refused_since is None else watch.refused_since
-        if now - watch.refused_since >= desk.settings.limits.refused_s:
+        desk.watch(row).refused_since = since = now if since is None else since
+        if now - since >= desk.settings.limits.refused_s:
             self.endings.without_numbers(row, State.FAILED, f"its job was not accepted: {why}", fenced=False)
         else:
             self._explain(row, f"its job was refused and is submitted again: {why}")

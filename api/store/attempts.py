@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -80,7 +80,9 @@ def open_ones(c: Connection) -> tuple[AttemptRow, ...]:
     return all_of(c, rows().where(attempts.c.state.in_(HELD)).order_by(attempts.c.admitted_at, *_QUEUE))
 
 
-def queued(c: Connection, pool: Pool, limit: int, *, prepared_only: bool) -> tuple[AttemptRow, ...]:
+def queued(
+    c: Connection, pool: Pool, limit: int, *, prepared_only: bool, sweep: str | None = None, without: Collection[str] = ()
+) -> tuple[AttemptRow, ...]:
     """The head of a pool's queue: by rank, then sweep, then the sweep's own order.
 
     Args:
@@ -88,12 +90,18 @@ def queued(c: Connection, pool: Pool, limit: int, *, prepared_only: bool) -> tup
         pool: which queue.
         limit: at most that many.
         prepared_only: leave out sweeps whose data is not ready.
+        sweep: only this one's.
+        without: leave out these sweeps.
     """
     found = rows().where(_in_queue(pool)).order_by(*_QUEUE).limit(limit)
     if prepared_only:
         # what waits is never reported; said here, it leads to the few live ones among all prepared sweeps
         ready = select(sweeps.c.sweep).where(sweeps.c.reported_at.is_(None), sweeps.c.prepared_at.is_not(None))
         found = found.where(attempts.c.sweep.in_(ready))
+    if sweep is not None:
+        found = found.where(attempts.c.sweep == sweep)
+    if without:
+        found = found.where(attempts.c.sweep.not_in(without))
     return all_of(c, found)
 
 
@@ -113,7 +121,7 @@ def place(c: Connection, row: AttemptRow) -> int:
     return 1 + int(c.scalar(found) or 0)
 
 
-def admit(c: Connection, pool: Pool, slots: int, *, now: float, limit: int) -> tuple[AttemptRow, ...]:
+def admit(c: Connection, pool: Pool, slots: int, *, now: float, limit: int, sweep: str | None = None) -> tuple[AttemptRow, ...]:
     """Move the head of the queue into free slots; they are counted in this same transaction (P8).
 
     Args:
@@ -122,6 +130,7 @@ def admit(c: Connection, pool: Pool, slots: int, *, now: float, limit: int) -> t
         slots: how many the pool has.
         now: seconds since 1970.
         limit: at most that many at once.
+        sweep: only this one's, because the slots are those for its recipe.
 
     Returns:
         The attempts, now SUBMITTING.
@@ -129,7 +138,8 @@ def admit(c: Connection, pool: Pool, slots: int, *, now: float, limit: int) -> t
     free = min(slots - held(c, pool), limit)
     if free <= 0:
         return ()
-    moved = [move(c, row, State.SUBMITTING, now=now) for row in queued(c, pool, free, prepared_only=True)]
+    waiting = queued(c, pool, free, prepared_only=True, sweep=sweep)
+    moved = [move(c, row, State.SUBMITTING, now=now) for row in waiting]
     return tuple(row for row in moved if row is not None)
 
 

@@ -164,7 +164,14 @@ def _read_cursor(cursor: str, sort: str) -> tuple[float | str, str]:
         raise _odd_cursor(cursor) from error
     if known != sort or not isinstance(value, kind) or not isinstance(sweep, str):
         raise _odd_cursor(cursor)
+    if not _storable(f"{value}{sweep}"):
+        raise _odd_cursor(cursor)
     return value, sweep
+
+
+def _storable(text: str) -> bool:
+    """Whether every database takes a text: no NUL, no lone surrogate."""
+    return text.encode("utf-8", "ignore").decode() == text and "\0" not in text
 
 
 def _odd_cursor(cursor: str) -> InputError:

@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from recur.errors import ArtifactError
 from recur.record.atomic import finite, read_json, storage_error, write_json_atomic
 from recur.record.attempt.payload import Payload, check_payload, hand_on, hash_payloads, inside
 from recur.record.codec import from_json, to_json
-from recur.record.journal import append_line, read_events
+from recur.record.journal import Event, append_line, read_events
 from recur.record.result import Phase
 
 ClockName = Literal["train", "data_read", "eval"]
@@ -167,6 +167,10 @@ class AttemptDir:
         Raises:
             StorageError: the files cannot be made here.
         """
+        try:
+            stamps = _Stamps.of(previous)
+        except ArtifactError as e:
+            return Adoption(phases=(), stopped_by=str(e))
         taken: list[Phase] = []
         stopped_by, until = None, float("-inf")
         for phase in phases:
@@ -182,7 +186,7 @@ class AttemptDir:
             taken.append(phase)
             until = max(until, record.at)
         if taken:
-            self._take_stamps(previous, until)
+            self._take_stamps(stamps, until)
         return Adoption(phases=tuple(taken), stopped_by=stopped_by)
 
     def take_story(self, previous: AttemptDir) -> None:
@@ -196,20 +200,46 @@ class AttemptDir:
             check_payload(self.path(payload.file), payload)
         write_json_atomic(self._record_path(record.phase), to_json(record))
 
-    def _take_stamps(self, previous: AttemptDir, until: float) -> None:
-        for name in ("progress.jsonl", "intervals.jsonl"):
-            for event in read_events(previous.path(name)):
+    def _take_stamps(self, stamps: _Stamps, until: float) -> None:
+        for name, events in stamps.journals.items():
+            for event in events:
                 if event.at <= until:
                     append_line(self.path(name), event.kind, event.fields, at=event.at)
-        old = previous.read_clock() or {}
-        stamps = old.get("stamps")
-        kept = {n: span for n, span in stamps.items() if span["stop_at"] <= until} if isinstance(stamps, dict) else {}
+        kept = [name for name, stop_at in stamps.stops.items() if stop_at <= until]
         if kept:
-            clock = {f"{name}_s": old[f"{name}_s"] for name in kept}
-            write_json_atomic(self.path("clock.json"), {**clock, "stamps": kept})
+            clock, spans = stamps.clock, stamps.clock["stamps"]
+            write_json_atomic(
+                self.path("clock.json"),
+                {**{f"{name}_s": clock[f"{name}_s"] for name in kept}, "stamps": {name: spans[name] for name in kept}},
+            )
 
     def _record_path(self, phase: Phase) -> Path:
         return self.path(f"record_{phase.value}.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stamps:
+    """What an attempt has stamped: its journals, its clocks and when each of them stopped."""
+
+    journals: dict[str, list[Event]]
+    clock: dict[str, Any]
+    stops: dict[str, float]
+
+    @classmethod
+    def of(cls, attempt: AttemptDir) -> _Stamps:
+        """Read all of it.
+
+        Raises:
+            ArtifactError: a journal or the clock is damaged.
+        """
+        journals = {name: read_events(attempt.path(name)) for name in ("progress.jsonl", "intervals.jsonl")}
+        clock: dict[str, Any] = attempt.read_clock() or {}
+        try:
+            stops = {name: float(span["stop_at"]) for name, span in dict(clock.get("stamps", {})).items()}
+            _ = [float(clock[f"{name}_s"]) for name in stops]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(str(attempt.path("clock.json")), f"is not a clock ({error!r})", "run the seed again") from error
+        return cls(journals=journals, clock=clock, stops=stops)
 
 
 def seed_folder(root: Path, seed: int) -> Path:

@@ -83,6 +83,8 @@ def test_what_nobody_expected_is_a_problem_without_insides(tmp_path: Path, monke
         monkeypatch.setattr("api.service.sweep_page", broken)
         answer = service.client.get("/v1/sweeps")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert answer.headers["X-Request-ID"] == answer.json()["request_id"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.json()["request_id"]
     assert "secret" not in answer.text
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+
 import pytest
 
 from recur.record.result import State
@@ -175,3 +178,12 @@ def test_a_retry_takes_over_finished_phases_unless_they_were_invalid(service: Ru
     service.client.post(f"/v1/sweeps/{sweep}/retry")
     with service.ctx.store.read() as c:
         assert [row.adopt_from for row in attempts.current(c, sweep)] == [1, None, None]
+
+
+@pytest.mark.parametrize(
+    ("sort", "value", "last"), [("name", "\ud800", "x"), ("created_at", 1.0, "\ud800"), ("name", "a\0", "x")]
+)
+def test_a_cursor_that_no_database_takes_is_refused(service: Running, sort: str, value: object, last: str) -> None:
+    cursor = base64.urlsafe_b64encode(json.dumps([sort, value, last]).encode()).decode().rstrip("=")
+    answer = service.client.get("/v1/sweeps", params={"sort": sort, "cursor": cursor})
+    assert answer.status_code == 422 and "cursor" in answer.json()["detail"]

@@ -6,12 +6,15 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import update
 
-from api.store import attempts, events
+from api.reconciler import observing
+from api.store import attempts, events, sweeps
 from api.store.rows import Ending
+from api.store.tables import sweeps as sweeps_table
 from cluster.job_client import JobsUnreachable
 from cluster.outcome import cancelled
-from recur.errors import DataError
+from recur.errors import DataError, StorageError
 from recur.record.attempt import artifact_path, read_seed_result
 from recur.record.result import Phase, State
 from recur.seedspec import load_spec
@@ -311,3 +314,78 @@ def test_the_log_says_so_when_it_cannot_be_read(bench: Bench, monkeypatch: pytes
     text = bench.attempt("swp", 1).path("job.log").read_text()
     assert text.endswith("the job's log could not be read: no agent\n")
     assert bench.row("swp", 1).state is State.FAILED
+
+
+def test_refusals_before_and_after_an_outage_are_not_added_up(bench: Bench) -> None:
+    bench.submit("swp", 1)
+    bench.stub.turn(refusals=1)
+    bench.ticks(2)
+    bench.stub.turn(away=True)
+    bench.ticks(30, 10)
+    bench.stub.turn(away=False, refusals=1)
+    bench.tick()
+    assert bench.row("swp", 1).state is State.SUBMITTING
+    bench.tick()
+    assert bench.row("swp", 1).state is State.SUBMITTED
+
+
+def test_a_retry_takes_over_nothing_behind_a_record_that_is_not_as_it_was_sealed(bench: Bench) -> None:
+    bench.stub.finish(bench.running())
+    path = bench.attempt("swp", 1).path("record_evaluate.json")
+    path.write_text(path.read_text().replace('"nats": ', '"nats": 1', 1))
+    bench.ticks(5)
+    assert bench.row("swp", 1).state is State.FAILED
+    bench.retry("swp", 1)
+    bench.ticks(3)
+    again = bench.attempt("swp", 1, 2)
+    assert bench.row("swp", 1).state is State.SUBMITTED
+    assert again.path("record_fit.json").exists() and not again.path("record_evaluate.json").exists()
+
+
+@pytest.mark.parametrize("damaged", ["intervals.jsonl", "progress.jsonl", "clock.json"])
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_retry_after_a_damaged_journal_runs_everything_anew(bench: Bench, damaged: str, sealed: bool) -> None:
+    bench.stub.finish(bench.running())
+    before = bench.attempt("swp", 1)
+    before.path(damaged).write_text('{"stamps": {"train": 3}}\n')
+    if not sealed:
+        for name in ("seal.json", "result.json"):
+            before.path(name).unlink()
+        bench.stub.fail("swp-s1-a1")
+    bench.ticks(5)
+    if bench.row("swp", 1).attempt == 1:
+        if bench.row("swp", 1).state is State.SUCCEEDED:
+            return  # progress.jsonl is a monitoring file: the result stands without it
+        bench.retry("swp", 1)
+    bench.ticks(5)
+    row = bench.row("swp", 1)
+    assert (row.attempt, row.state) == (2, State.SUBMITTED)
+    assert not bench.attempt("swp", 1, 2).path("record_train.json").exists()
+
+
+def test_a_job_whose_reply_was_lost_is_stopped_when_its_recipe_can_no_longer_be_read(bench: Bench) -> None:
+    bench.submit("swp", 1)
+    bench.stub.turn(drop_replies=1)
+    bench.ticks(2)
+    bench.stub.start("swp-s1-a1")
+    bench.stub.beat("swp-s1-a1")
+    with bench.store.write() as c:
+        found = sweeps.get(c, "swp")
+        assert found is not None
+        c.execute(update(sweeps_table).values(recipe={**found.recipe, "section_of_old": {}}))
+    bench.restart()
+    bench.ticks(5)
+    row = bench.row("swp", 1)
+    assert row.state is State.FAILED and "section_of_old" in str(row.reason)
+    assert not bench.stub.job("swp-s1-a1").alive
+
+
+def test_a_full_disk_does_not_keep_a_cancelled_job_running(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(attempt: object) -> None:
+        raise StorageError("results", "cannot be written (No space left on device)", "free space")
+
+    job = bench.running()
+    monkeypatch.setattr(observing, "mark_cancelled", full)
+    bench.cancel("swp")
+    bench.ticks(3)
+    assert not bench.stub.job(job).alive and bench.row("swp", 1).state is State.CANCELLED

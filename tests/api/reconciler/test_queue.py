@@ -12,9 +12,11 @@ from sqlalchemy import update
 from api.reconciler import Done
 from api.reconciler.errand import PAUSE_S
 from api.store import sweeps
+from api.store.rows import Pool
 from api.store.tables import sweeps as sweeps_table
+from recur.record.atomic import write_json_atomic
 from recur.record.result import State
-from tests.api.reconciler.kit import RECIPE, START, Bench, quick_folder
+from tests.api.reconciler.kit import RECIPE, REPORT_FILE, START, Bench, on_gpus, quick_folder
 from tests.api.store.test_speed import SWEEPS, fill
 from tests.api.volume import measured
 
@@ -178,3 +180,47 @@ def test_a_round_with_thirty_thousand_waiting_seeds_admits_in_a_fifth_of_a_secon
         took.sort()
         measured("admit_30k", {"queued_seeds": 3 * SWEEPS, "round_cpu_p50_s": took[10], "round_cpu_p95_s": took[18]})
         assert took[18] < 0.2, took
+
+
+def test_a_report_that_was_begun_before_a_retry_is_made_again(bench: Bench) -> None:
+    bench.stub.fail(bench.running())
+    bench.helper.hangs = True
+    bench.ticks(3)
+    assert bench.helper.reported == ["swp"]
+    bench.retry("swp", 1)
+    bench.cancel("swp")
+    bench.tick()
+    write_json_atomic(bench.out / "swp" / REPORT_FILE, {"record_path": None, "warning": "of the first attempt"})
+    bench.helper.tasks[-1].done = Done(code=0, line="")
+    bench.helper.hangs = False
+    bench.ticks(5)
+    assert bench.helper.reported == ["swp", "swp"]
+    told = json.loads((bench.out / "swp" / "outcome.json").read_text())["seeds"]
+    assert [(one["attempt"], one["state"]) for one in told] == [(2, "CANCELLED")]
+
+
+def test_what_no_longer_fits_anywhere_is_passed_over_when_it_is_prepared_already(bench: Bench) -> None:
+    bench.stub.turn(nodes=(("big", 64.0, 2.0),))
+    bench.submit("busy", 1, recipe=on_gpus(2), pool=Pool.GPU)
+    bench.ticks(2)
+    bench.submit("two", 1, recipe=on_gpus(2), pool=Pool.GPU)
+    bench.ticks(2)
+    bench.stub.turn(nodes=(("small", 64.0, 1.0),))
+    bench.stub.play("busy-s1-a1")
+    bench.submit("one", 1, recipe=on_gpus(1), pool=Pool.GPU)
+    bench.ticks(20, 10)
+    assert bench.states("two") == [State.QUEUED] and bench.states("one") != [State.QUEUED]
+
+
+def test_slots_of_one_recipe_are_not_given_to_another(bench: Bench) -> None:
+    bench.stub.turn(nodes=(("big", 64.0, 2.0), ("small", 64.0, 1.0)))
+    bench.submit("busy", 1, 2, recipe=on_gpus(1), pool=Pool.GPU)
+    bench.ticks(3)
+    bench.submit("one", 1, recipe=on_gpus(1), pool=Pool.GPU)
+    bench.now += 1
+    bench.submit("two", 1, 2, recipe=on_gpus(2), pool=Pool.GPU)
+    bench.ticks(4)
+    for seed in (1, 2):
+        bench.stub.play(f"busy-s{seed}-a1")
+    bench.ticks(3)
+    assert bench.states("one") != [State.QUEUED] and bench.states("two") == [State.QUEUED, State.QUEUED]
