@@ -38,24 +38,26 @@ class Admitting:
         Slots are those for the recipe of what is next, and only its sweep gets them: for the sweep behind it they are counted
         anew. A sweep that fits nowhere now (its node is gone) is passed over; one that only waits for a free slot is not.
         """
+        if round_.unreachable is not None:
+            return Admitted(rows=(), count=self._waiting(pool))
         rows: list[AttemptRow] = []
         passed: list[str] = []
-        first: SlotCount | None = None
+        counts: list[SlotCount] = []
         while len(rows) < MOST_AT_ONCE and len(passed) < MOST_PASSED:
             head = self._head(pool, passed)
-            count = self.slots.of(pool, head)
-            if head is None or round_.unreachable is not None:
-                return Admitted(rows=tuple(rows), count=first or self._count(pool))
-            if not count.slots:
-                first = first or count
+            if head is None:
+                break
+            counts.append(self.slots.of(pool, head))
+            slots = counts[-1].slots
+            if not slots:
                 passed.append(head.sweep)
                 continue
-            first = count if first is None or not first.slots else first
-            admitted = self._from(head, count.slots, MOST_AT_ONCE - len(rows))
-            rows += admitted
+            admitted = self._admit(head, slots, MOST_AT_ONCE - len(rows))
             if not admitted:
                 break
-        return Admitted(rows=tuple(rows), count=first or self._count(pool))
+            rows += admitted
+        counts = counts or [self._waiting(pool)]
+        return Admitted(rows=tuple(rows), count=next((one for one in counts if one.slots), counts[0]))
 
     def _head(self, pool: Pool, passed: Sequence[str]) -> SweepRow | None:
         """The sweep of the first prepared seed that waits."""
@@ -63,14 +65,14 @@ class Admitting:
             ready = attempts.queued(c, pool, 1, prepared_only=True, without=passed)
             return sweeps.get(c, ready[0].sweep) if ready else None
 
-    def _count(self, pool: Pool) -> SlotCount:
+    def _waiting(self, pool: Pool) -> SlotCount:
         """Slots for the first seed that waits, prepared or not."""
         with self.desk.store.read() as c:
             first = attempts.queued(c, pool, 1, prepared_only=False)
             head = sweeps.get(c, first[0].sweep) if first else None
         return self.slots.of(pool, head)
 
-    def _from(self, head: SweepRow, slots: int, limit: int) -> tuple[AttemptRow, ...]:
+    def _admit(self, head: SweepRow, slots: int, limit: int) -> tuple[AttemptRow, ...]:
         now = self.desk.clock()
         with self.desk.store.write() as c:
             rows = attempts.admit(c, head.pool, slots, now=now, limit=limit, sweep=head.sweep)

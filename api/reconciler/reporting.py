@@ -65,7 +65,7 @@ class Reporting:
             return
         record, said = told.get("record_path"), warning or told.get("warning")
         with self.desk.store.write() as c:
-            sweeps.reported(c, row.sweep, record_path=record, warning=said, now=self.desk.clock(), version=row.version)
+            sweeps.reported(c, row, record_path=record, warning=said, now=self.desk.clock())
         self.tries.forget(row.sweep)
 
 

@@ -138,31 +138,26 @@ def unreported(c: Connection, limit: int) -> tuple[SweepRow, ...]:
     return _all(c, found.order_by(sweeps.c.created_at, sweeps.c.sweep).limit(limit))
 
 
-def reported(
-    c: Connection, sweep: str, *, record_path: str | None, warning: str | None, now: float, version: int | None = None
-) -> SweepRow | None:
+def reported(c: Connection, row: SweepRow, *, record_path: str | None, warning: str | None, now: float) -> SweepRow | None:
     """Note that a sweep's report is written.
 
     Args:
         c: a writing connection.
-        sweep: which.
+        row: the sweep as it was when its report was begun; a retry changes it, also one that has ended meanwhile.
         record_path: the record folder, relative to the sweep's folder.
         warning: what a reader must know about it.
         now: seconds since 1970.
-        version: of the sweep when the report was begun; a retry that came between raised it, also where it has ended already.
 
     Returns:
         The sweep; None where a retry came between or it has its report already.
     """
-    is_open = exists().where(attempts.c.sweep == sweep, attempts.c.is_current, attempts.c.state.in_(OPEN))
-    done = [sweeps.c.sweep == sweep, sweeps.c.reported_at.is_(None), ~is_open]
-    if version is not None:
-        done.append(sweeps.c.version == version)
+    is_open = exists().where(attempts.c.sweep == row.sweep, attempts.c.is_current, attempts.c.state.in_(OPEN))
+    done = (sweeps.c.sweep == row.sweep, sweeps.c.version == row.version, sweeps.c.reported_at.is_(None), ~is_open)
     values = {"reported_at": now, "record_path": record_path, "warning": warning, "version": sweeps.c.version + 1}
     if not c.execute(update(sweeps).where(*done).values(**values)).rowcount:
         return None
-    events.add(c, sweep, "reported", at=now, data={"record_path": record_path, "warning": warning})
-    return _known(c, sweep)
+    events.add(c, row.sweep, "reported", at=now, data={"record_path": record_path, "warning": warning})
+    return _known(c, row.sweep)
 
 
 def _known(c: Connection, sweep: str) -> SweepRow:

@@ -144,7 +144,9 @@ def finish(ctx: Context, sweep: str, scores: Mapping[int, float], *, attempt: in
 def report(ctx: Context, sweep: str, *, record_path: str | None = None, warning: str | None = None) -> None:
     """Note that the report is written."""
     with ctx.store.write() as c:
-        sweeps.reported(c, sweep, record_path=record_path, warning=warning, now=ctx.clock())
+        row = sweeps.get(c, sweep)
+        assert row is not None
+        sweeps.reported(c, row, record_path=record_path, warning=warning, now=ctx.clock())
 
 
 @dataclass(kw_only=True)

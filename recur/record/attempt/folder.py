@@ -205,25 +205,30 @@ class AttemptDir:
             for event in events:
                 if event.at <= until:
                     append_line(self.path(name), event.kind, event.fields, at=event.at)
-        kept = [name for name, stop_at in stamps.stops.items() if stop_at <= until]
-        if kept:
-            clock, spans = stamps.clock, stamps.clock["stamps"]
-            write_json_atomic(
-                self.path("clock.json"),
-                {**{f"{name}_s": clock[f"{name}_s"] for name in kept}, "stamps": {name: spans[name] for name in kept}},
-            )
+        for clock in stamps.clocks:
+            if clock.stop_at <= until:
+                self.write_clock(clock.name, clock.seconds, start_at=clock.start_at, stop_at=clock.stop_at)
 
     def _record_path(self, phase: Phase) -> Path:
         return self.path(f"record_{phase.value}.json")
 
 
+@dataclass(frozen=True)
+class _Clock:
+    """One of the three clocks, as `AttemptDir.write_clock` takes it."""
+
+    name: ClockName
+    seconds: float
+    start_at: float
+    stop_at: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Stamps:
-    """What an attempt has stamped: its journals, its clocks and when each of them stopped."""
+    """What an attempt has stamped: its journals and its clocks."""
 
     journals: dict[str, list[Event]]
-    clock: dict[str, Any]
-    stops: dict[str, float]
+    clocks: list[_Clock]
 
     @classmethod
     def of(cls, attempt: AttemptDir) -> _Stamps:
@@ -233,13 +238,13 @@ class _Stamps:
             ArtifactError: a journal or the clock is damaged.
         """
         journals = {name: read_events(attempt.path(name)) for name in ("progress.jsonl", "intervals.jsonl")}
-        clock: dict[str, Any] = attempt.read_clock() or {}
+        told: dict[str, Any] = attempt.read_clock() or {}
         try:
-            stops = {name: float(span["stop_at"]) for name, span in dict(clock.get("stamps", {})).items()}
-            _ = [float(clock[f"{name}_s"]) for name in stops]
+            spans = dict(told.get("stamps", {})).items()
+            clocks = [_Clock(n, float(told[f"{n}_s"]), float(span["start_at"]), float(span["stop_at"])) for n, span in spans]
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(str(attempt.path("clock.json")), f"is not a clock ({error!r})", "run the seed again") from error
-        return cls(journals=journals, clock=clock, stops=stops)
+        return cls(journals=journals, clocks=clocks)
 
 
 def seed_folder(root: Path, seed: int) -> Path:

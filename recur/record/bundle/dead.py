@@ -14,8 +14,8 @@ from recur.record.bundle.reach import CALLED_BY_LIBRARIES
 from recur.record.bundle.signatures import shorten_signatures
 from recur.record.bundle.strip import is_dataclass
 
-_PURE = {"isinstance", "set", "sorted", "len", "tuple", "list", "str", "bool", "int", "float", "type", "max", "min", "enumerate"}
-_PURE |= {"all", "any", "sum"}
+_PURE = {"isinstance", "type", "str", "bool", "int", "float", "tuple", "list", "set"}
+_PURE |= {"len", "max", "min", "sum", "all", "any", "sorted", "enumerate"}
 _READS = {"items", "keys", "values", "crc32", "is_floating_point", "missing_entries"}
 """Methods (and functions of modules) that only look."""
 

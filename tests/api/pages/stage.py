@@ -121,7 +121,9 @@ class Stage:
     def report(self, sweep: str, *, at: float, record_path: str | None = None, warning: str | None = None) -> None:
         """The report is written."""
         with self.ctx.store.write() as c:
-            sweeps.reported(c, sweep, record_path=record_path, warning=warning, now=at)
+            row = sweeps.get(c, sweep)
+            assert row is not None
+            sweeps.reported(c, row, record_path=record_path, warning=warning, now=at)
 
     def folder(self, sweep: str, seed: int, attempt: int = 1) -> AttemptDir:
         """An attempt's folder, made."""

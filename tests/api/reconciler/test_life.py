@@ -342,25 +342,46 @@ def test_a_retry_takes_over_nothing_behind_a_record_that_is_not_as_it_was_sealed
     assert again.path("record_fit.json").exists() and not again.path("record_evaluate.json").exists()
 
 
-@pytest.mark.parametrize("damaged", ["intervals.jsonl", "progress.jsonl", "clock.json"])
-@pytest.mark.parametrize("sealed", [True, False])
-def test_a_retry_after_a_damaged_journal_runs_everything_anew(bench: Bench, damaged: str, sealed: bool) -> None:
+def damage(bench: Bench, name: str) -> None:
+    """One attempt that has finished with a file that is none any more."""
     bench.stub.finish(bench.running())
-    before = bench.attempt("swp", 1)
-    before.path(damaged).write_text('{"stamps": {"train": 3}}\n')
-    if not sealed:
-        for name in ("seal.json", "result.json"):
-            before.path(name).unlink()
-        bench.stub.fail("swp-s1-a1")
-    bench.ticks(5)
-    if bench.row("swp", 1).attempt == 1:
-        if bench.row("swp", 1).state is State.SUCCEEDED:
-            return  # progress.jsonl is a monitoring file: the result stands without it
-        bench.retry("swp", 1)
-    bench.ticks(5)
+    bench.attempt("swp", 1).path(name).write_text('{"stamps": {"train": 3}}\n')
+
+
+def runs_anew(bench: Bench) -> bool:
+    """Whether the seed's second attempt is on its way and has taken over nothing."""
     row = bench.row("swp", 1)
     assert (row.attempt, row.state) == (2, State.SUBMITTED)
-    assert not bench.attempt("swp", 1, 2).path("record_train.json").exists()
+    return not bench.attempt("swp", 1, 2).path("record_train.json").exists()
+
+
+@pytest.mark.parametrize("damaged", ["intervals.jsonl", "clock.json"])
+def test_a_retry_after_damaged_stamps_that_were_sealed_runs_everything_anew(bench: Bench, damaged: str) -> None:
+    damage(bench, damaged)
+    bench.ticks(5)
+    assert bench.row("swp", 1).state is State.FAILED
+    bench.retry("swp", 1)
+    bench.ticks(5)
+    assert runs_anew(bench)
+
+
+def test_a_result_stands_without_its_progress(bench: Bench) -> None:
+    damage(bench, "progress.jsonl")
+    bench.ticks(5)
+    assert bench.row("swp", 1).state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize("damaged", ["intervals.jsonl", "progress.jsonl", "clock.json"])
+def test_a_retry_of_an_attempt_without_a_seal_survives_a_damaged_journal(bench: Bench, damaged: str) -> None:
+    damage(bench, damaged)
+    for name in ("seal.json", "result.json"):
+        bench.attempt("swp", 1).path(name).unlink()
+    bench.stub.fail("swp-s1-a1")
+    bench.ticks(5)
+    if bench.row("swp", 1).attempt == 1:
+        bench.retry("swp", 1)
+    bench.ticks(5)
+    assert runs_anew(bench)
 
 
 def test_a_job_whose_reply_was_lost_is_stopped_when_its_recipe_can_no_longer_be_read(bench: Bench) -> None:

@@ -166,7 +166,9 @@ class Machine(Steps, RuleBasedStateMachine):
         ended = all(seat.state.terminal for seat in known.seats.values())
         with self.store.write() as c:
             due = name in [s.sweep for s in sweeps.unreported(c, 100)]
-            done = sweeps.reported(c, name, record_path=None, warning=None, now=self.tick())
+            row = sweeps.get(c, name)
+            assert row is not None
+            done = sweeps.reported(c, row, record_path=None, warning=None, now=self.tick())
         assert due == (ended and known.prepared and not known.reported)
         assert (done is not None) == (ended and not known.reported)
         known.events += done is not None

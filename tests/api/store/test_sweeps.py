@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from api.store import Store, UnknownSweep, attempts, events, sweeps
-from api.store.rows import Ending, Pool
+from api.store.rows import Ending, Pool, SweepRow
 from recur.errors import InputError
 from recur.record.result import State
 from tests.api.store.kit import HOUR_S, current, drive, drive_seed, new_sweep, put
@@ -116,6 +117,12 @@ def test_a_cancel_of_an_unknown_sweep_is_refused(store: Store) -> None:
         sweeps.cancel_asked(c, "nobody", now=1.0)
 
 
+def get(c: Connection, sweep: str) -> SweepRow:
+    found = sweeps.get(c, sweep)
+    assert found is not None
+    return found
+
+
 def test_a_report_is_due_when_every_seed_has_ended_and_again_after_a_retry(store: Store) -> None:
     put(store, seeds=(1, 2))
     put(store, "unprepared", ready=False, seeds=(1,))
@@ -123,10 +130,11 @@ def test_a_report_is_due_when_every_seed_has_ended_and_again_after_a_retry(store
     with store.write() as c:
         sweeps.cancel_asked(c, "unprepared", now=1.0)
         assert sweeps.unreported(c, 10) == ()
-        assert sweeps.reported(c, "a-1", record_path=None, warning=None, now=1.0) is None
+        begun = get(c, "a-1")
+        assert sweeps.reported(c, begun, record_path=None, warning=None, now=1.0) is None
         drive(c, current(c, "a-1", 2), State.FAILED)
         assert [s.sweep for s in sweeps.unreported(c, 10)] == ["a-1"]
-        row = sweeps.reported(c, "a-1", record_path="record", warning="one seed failed", now=2000.0)
+        row = sweeps.reported(c, begun, record_path="record", warning="one seed failed", now=2000.0)
         assert row is not None and (row.record_path, row.warning, row.reported_at) == ("record", "one seed failed", 2000.0)
         assert sweeps.unreported(c, 10) == ()
         attempts.retry(c, "a-1", 2, now=2100.0, ageing_s=HOUR_S, adopt_from=None, automatic=None)
@@ -134,6 +142,7 @@ def test_a_report_is_due_when_every_seed_has_ended_and_again_after_a_retry(store
         assert open_again is not None and open_again.reported_at is None
         drive(c, current(c, "a-1", 2), State.SUCCEEDED)
         assert [s.sweep for s in sweeps.unreported(c, 10)] == ["a-1"]
+        assert sweeps.reported(c, begun, record_path=None, warning=None, now=2200.0) is None
 
 
 def test_letters_and_numbers_that_a_database_refuses_are_replaced_on_both(store: Store) -> None:
