@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,11 +19,13 @@ from cluster.job_client import RayJobs
 from cluster.launch import LOG_FILE
 from cluster.reporting import publish_sweep
 from cluster.request import Order, Prepared, check_order, prepare_sweep
+from cluster.resources import seed_slots
 from cluster.seats import Seat, resume_seats
 from cluster.signals import Flag
 from cluster.storage import sole_driver
 from cluster.sweep import SweepLoop
 from cluster.telemetry import Display, Gauges, terminal_display, view
+from recur.errors import StorageError
 from recur.record.beside import beside_table
 from recur.record.folder import About
 from recur.record.plots import read_histories, write_plots
@@ -30,6 +33,7 @@ from recur.record.report import write_sweep
 from recur.record.result import State, SweepResult, summarise
 from recur.record.table import sweep_table
 
+_log = logging.getLogger(__name__)
 EXIT_OK, EXIT_FAILED, EXIT_INPUT, EXIT_SIGNALLED = 0, 1, 2, 128
 
 
@@ -150,7 +154,15 @@ class _Drive:
     def run(self, interrupt: Interrupt) -> Ended:
         """The whole sweep, while ``interrupt`` watches for signals."""
         seats = resume_seats(self.plan, self.jobs) if self.prepared.resuming else None
-        loop = SweepLoop(self.plan, self.jobs, clock=time.time, on_tick=self._on_tick, seats=seats)
+        cfg = self.plan.template.recipe.cluster
+        loop = SweepLoop(
+            self.plan,
+            self.jobs,
+            clock=time.time,
+            on_tick=self._on_tick,
+            seats=seats,
+            slots=lambda: seed_slots(cfg, self.jobs.nodes()),
+        )
         try:
             loop.run(interrupt.sleep, cancelled=lambda: interrupt.signal is not None)
         finally:
@@ -170,8 +182,11 @@ class _Drive:
             display.show(views)
         closed = sum(1 for seat in seats if seat.state.terminal)
         if closed != self.saved:
+            try:
+                self._save(seats)
+            except StorageError as error:  # it is written again with the next seed and at the end
+                _log.warning("table_refused error=%s", error)
             self.saved = closed
-            self._save(seats)
 
     def _save(self, seats: Sequence[Seat]) -> SweepResult:
         """sweep.json and results.csv as far as the sweep is known."""

@@ -25,12 +25,18 @@ class Cause(StrEnum):
     """A training process died without an exception: killed, out of memory, a device that fell off the bus."""
     NODE = "node"
     """A machine went away: a spot instance taken back, a power cut."""
+    ROOM = "room"
+    """The cluster had no free place for it when it was to start."""
     DRIVER = "driver"
     """The process that drives the attempt died, and the job system saw it end."""
     VANISHED = "vanished"
     """Nothing of it can be seen any more."""
     STOPPED = "stopped"
     """Its job was stopped by somebody."""
+
+
+_OF_THE_MACHINES = (Cause.NODE, Cause.ROOM)
+"""They say nothing about the run."""
 
 
 class Action(StrEnum):
@@ -43,7 +49,12 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """Retries that one seed gets without being asked: ``lost`` for what died, ``preempted`` for nodes that went away."""
+    """Retries that one seed gets without being asked.
+
+    Attributes:
+        lost: for what died.
+        preempted: for nodes that went away, and for places that were not there.
+    """
 
     lost: int = 1
     preempted: int = 3
@@ -58,7 +69,7 @@ class Spent:
 
     def plus(self, cause: Cause) -> Spent:
         """One more, for this cause."""
-        if cause is Cause.NODE:
+        if cause in _OF_THE_MACHINES:
             return replace(self, preempted=self.preempted + 1)
         return replace(self, lost=self.lost + 1)
 
@@ -94,7 +105,7 @@ def decide(cause: Cause, had: Spent, budget: Budget) -> Decision:
         return Decision(cause=cause, action=Action.INVALID, reason="it finished, but a gate failed")
     if cause in _NEVER:
         return Decision(cause=cause, action=Action.FAIL, reason=_NEVER[cause])
-    taken = cause is Cause.NODE
+    taken = cause in _OF_THE_MACHINES
     spent, most = (had.preempted, budget.preempted) if taken else (had.lost, budget.lost)
     if spent < most:
         return Decision(cause=cause, action=Action.RETRY, reason=f"tried again by itself, {spent + 1} of {most}")

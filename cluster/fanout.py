@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from cluster.losses import loss_of
 from cluster.train_seed import train_on_ray
 from recur.config import ClusterConfig
 from recur.errors import RecurError
@@ -64,7 +65,7 @@ class RayBackend:
         """See `Backend.map`.
 
         Raises:
-            InputError, RecurError: the first error of an item; the other items are cancelled.
+            InputError, WorkerLost, RecurError: the first error of an item; the other items are cancelled.
         """
         if on_device and self._cfg.gpus_per_worker:
             pool = self._pool(len(items))
@@ -138,7 +139,7 @@ def collect(
             are used up before it knows that the actor's node is gone.
 
     Raises:
-        InputError, RecurError: the first error; what still runs is cancelled.
+        InputError, WorkerLost, RecurError: the first error; what still runs is cancelled.
     """
     values: dict[int, Any] = {}
     pending = list(refs)
@@ -175,10 +176,12 @@ def _call(fn: Callable[[T], R], index: int, item: T) -> Indexed:
 
 
 def _plain(error: Exception, name: str) -> RecurError:
-    """Our own error as it was raised in the task; anything else named by its task, one line."""
+    """Our own error as it was raised in the task, a loss as one; anything else named by its task, one line."""
     cause = getattr(error, "cause", None)
     if isinstance(cause, RecurError):
         return cause
     told = cause if isinstance(cause, BaseException) else error
+    if lost := loss_of(told, name):
+        return lost
     line = (str(told).strip().splitlines() or [""])[0][:300]
     return RecurError(f"{name} failed: {type(told).__name__}: {line}")

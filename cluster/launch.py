@@ -6,7 +6,9 @@ import logging
 from itertools import takewhile
 from pathlib import Path
 
-from cluster.job_client import JobClient, JobRequest, JobsUnreachable, job_id, seed_entrypoint
+from cluster.job_client import JobClient, JobRequest, JobState, JobsUnreachable, job_id, seed_entrypoint
+from cluster.look import Sight
+from cluster.policy import Limits, Seen
 from cluster.seal import unsound
 from cluster.session import EXCLUDES, JOB_ENVIRONMENT
 from recur.errors import ArtifactError
@@ -93,3 +95,23 @@ def save_log(jobs: JobClient, name: str, attempt: AttemptDir) -> None:
         text = before + f"the job's log could not be read: {error}\n".encode()
     if text or not path.exists():
         write_bytes_atomic(path, text)
+
+
+def make_sure(jobs: JobClient, name: str, seen: Seen, sight: Sight, limits: Limits) -> None:
+    """Make Ray look after a job that it calls running while the attempt shows no life any more, once for each such silence.
+
+    A head that was started anew goes on to call a killed job RUNNING until somebody asks for its log (RAY.md 5).
+    """
+    age_s = seen.heartbeat_age_s
+    silent = seen.process_gone or (age_s is not None and age_s > limits.stale_s)
+    if seen.job is None or seen.job.state is not JobState.RUNNING or not silent:
+        sight.made_sure = False
+        return
+    if sight.made_sure:
+        return
+    try:
+        jobs.logs(name)
+    except JobsUnreachable as error:
+        _log.warning("log_unreachable job=%s error=%s", name, error)
+    else:
+        sight.made_sure = True

@@ -33,6 +33,8 @@ class Sight:
     unknown_since: float | None = None
     ended_since: float | None = None
     result_since: float | None = None
+    made_sure: bool = False
+    """Whether the job system was made to look after a job that shows no life."""
 
 
 @dataclass(frozen=True, kw_only=True)

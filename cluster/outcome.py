@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass
 
 from cluster.failure import Cause
-from recur.errors import ArtifactError, InputError, PlacementError, WorkerLost
+from recur.errors import ArtifactError, InputError, NoRoom, PlacementError, WorkerLost
 from recur.record.atomic import read_json, write_json_atomic
 from recur.record.attempt import AttemptDir
 from recur.record.codec import from_json
@@ -55,6 +55,8 @@ def cause_of(error: BaseException) -> Cause:
         return Cause.PLACEMENT
     if isinstance(error, InputError):
         return Cause.INPUT
+    if isinstance(error, NoRoom):
+        return Cause.ROOM
     if isinstance(error, WorkerLost):
         return Cause.NODE if error.node_gone else Cause.WORKER
     return Cause.PROGRAM

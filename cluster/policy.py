@@ -29,6 +29,8 @@ class Limits:
         stale_s: age at which a heartbeat no longer counts as a sign of life.
         exit_grace_s: how long a job may go on after its result is written before it is stopped.
         refused_s: how long a refused submission is repeated.
+        room_s: how long a seed waits for a node that can hold it.
+        disk_s: how long a disk may refuse while nothing else runs.
         retries: new attempts that a seed gets without being asked.
     """
 
@@ -37,6 +39,8 @@ class Limits:
     stale_s: float = 60.0
     exit_grace_s: float = 30.0
     refused_s: float = 60.0
+    room_s: float = 1800.0
+    disk_s: float = 30.0
     retries: Budget = field(default_factory=Budget)
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cluster.failure import Spent
+from cluster.failure import Cause, Spent
 from cluster.job_client import JobClient, job_id
 from cluster.look import Sight
 from cluster.outcome import cancelled, read_failure, read_result
 from cluster.policy import Limits
+from recur.errors import ArtifactError
 from recur.record.attempt import AttemptDir, next_attempt, read_seed_result
 from recur.record.result import SeedResult, State
-from recur.seedspec import SeedSpec
+from recur.seedspec import SPEC_FILE, SeedSpec
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,14 @@ class SweepPlan:
         return AttemptDir(self.root, seed, attempt)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """A disk that refuses what concerns one seed: since when, and what it said last."""
+
+    since: float
+    error: Exception
+
+
 @dataclass(kw_only=True)
 class Seat:
     """One seed of the sweep and where its counting attempt stands."""
@@ -67,6 +79,14 @@ class Seat:
     had: Spent = field(default_factory=Spent)
     bad_input: bool = False
     result: SeedResult | None = None
+    trouble: Trouble | None = None
+
+    def begin_again(self, attempt: int, cause: Cause) -> None:
+        """Queue the seed for attempt number ``attempt``, which takes over what the last one has finished."""
+        self.had = self.had.plus(cause)
+        self.adopt_from, self.attempt = self.attempt, attempt
+        self.sight, self.result, self.bad_input = Sight(), None, False
+        self.state, self.reason = State.QUEUED, None
 
     def outcome(self) -> SeedResult:
         """The seat's result; without numbers where the attempt has none that counts."""
@@ -89,13 +109,19 @@ def _resumed(plan: SweepPlan, jobs: JobClient, seed: int) -> Seat:
     last = next_attempt(plan.root, seed) - 1
     if last == 0:
         return Seat(seed=seed)
-    done = read_seed_result(plan.root, seed)
-    if done is not None and done.state in (State.SUCCEEDED, State.INVALID):
-        return Seat(seed=seed, attempt=done.attempt, state=done.state, reason=done.error, result=done)
     attempt = plan.attempt(seed, last)
+    if not attempt.path(SPEC_FILE).exists():  # its placing was cut short, so it is done again
+        return Seat(seed=seed, attempt=last, adopt_from=last - 1 or None)
     job = jobs.info(plan.job_id(seed, last))
-    ended = (done is not None and done.attempt == last) or cancelled(attempt) or read_failure(attempt) is not None
-    open_ = job is None or not job.state.terminal or read_result(attempt) is not None
+    try:
+        done = read_seed_result(plan.root, seed)
+        if done is not None and done.state in (State.SUCCEEDED, State.INVALID):
+            return Seat(seed=seed, attempt=done.attempt, state=done.state, reason=done.error, result=done)
+        ended = (done is not None and done.attempt == last) or cancelled(attempt) or read_failure(attempt) is not None
+        open_ = job is None or not job.state.terminal or read_result(attempt) is not None
+    except ArtifactError as error:  # what is whole of it is taken over, once nothing of it runs any more
+        _log.warning("damaged_attempt folder=%s error=%s", attempt.folder, error)
+        ended, open_ = False, job is not None and not job.state.terminal
     if open_ and not ended:
         return Seat(seed=seed, attempt=last, state=State.RUNNING)
     return Seat(seed=seed, attempt=last + 1, adopt_from=last)

@@ -14,12 +14,13 @@ from dataclasses import replace
 
 from cluster.failure import Action, Decision, decide, explained
 from cluster.job_client import JobClient, JobInfo, JobRefused, JobsUnreachable
-from cluster.launch import place_attempt, save_log, seed_request
-from cluster.look import Look, Sight, look
-from cluster.outcome import mark_cancelled
+from cluster.launch import make_sure, place_attempt, save_log, seed_request
+from cluster.look import Look, look
+from cluster.outcome import cancelled, mark_cancelled
 from cluster.policy import Verdict, free_slots, judge
-from cluster.seats import Seat, SweepPlan, resume_seats
-from recur.errors import ArtifactError
+from cluster.room import Room
+from cluster.seats import Seat, SweepPlan, Trouble, resume_seats
+from recur.errors import ArtifactError, StorageError
 from recur.record.attempt import AttemptDir, next_attempt, write_seed_result
 from recur.record.journal import append_line
 from recur.record.result import SeedResult, State
@@ -35,12 +36,17 @@ EVENTS_FILE = "events.jsonl"
 class SweepLoop:
     """The executor: sees, asks `cluster.policy` what that means, acts.
 
+    A disk that refuses holds up the seed that it concerns, and no other: the step is made again on the next tick. Only when that
+    has gone on for ``limits.disk_s`` and nothing else runs is it raised.
+
     Args:
         plan: what is to be run.
         jobs: the job system.
         clock: seconds since 1970.
         on_tick: called after every round with all seats (telemetry).
         seats: where to start from; default: every seed queued for its first attempt.
+        slots: seeds at a time, counted anew while a seed waits, for nodes come and go; raises PlacementError where there is room
+            for none. Default: what the plan says.
     """
 
     def __init__(
@@ -51,10 +57,12 @@ class SweepLoop:
         clock: Callable[[], float],
         on_tick: Callable[[Sequence[Seat]], None] = lambda _: None,
         seats: Sequence[Seat] | None = None,
+        slots: Callable[[], int] | None = None,
     ) -> None:
         self.plan, self.jobs = plan, jobs
         self.seats = list(seats) if seats is not None else [Seat(seed=seed) for seed in plan.seeds]
         self._clock, self._on_tick = clock, on_tick
+        self._room = Room(slots or (lambda: plan.slots), clock)
         self._cancelling = False
 
     @property
@@ -71,6 +79,9 @@ class SweepLoop:
             sleep: waits between two rounds; may return early.
             cancelled: asked before every round; the first True cancels the sweep.
             poll_s: given to ``sleep``.
+
+        Raises:
+            StorageError: the disk refuses, and nothing else runs.
         """
         while True:
             if cancelled() and not self._cancelling:
@@ -84,29 +95,62 @@ class SweepLoop:
         """One round: look at what runs, cancel if asked to, admit what fits."""
         for seat in self.seats:
             if seat.state in (State.SUBMITTED, State.RUNNING, State.CANCELLING):
-                self._watch(seat)
+                self._try(seat, self._watch)
         for seat in self.seats:
             if seat.state is State.SUBMITTING:
-                self._submit(seat)
-        for seat in self.seats:
-            if seat.state is State.QUEUED and free_slots(self.plan.slots, [s.state for s in self.seats]):
-                self._admit(seat)
+                self._try(seat, self._submit)
+        self._admit_what_fits()
         self._on_tick(self.seats)
+        self._give_up_on_the_disk()
 
     def cancel(self) -> None:
-        """Queued seeds are cancelled at once, the jobs of the others are told to stop, now and on every tick."""
+        """The jobs of what runs are told to stop, now and on every tick; queued seeds are cancelled at once."""
         self._cancelling = True
-        for seat in self.seats:
-            if seat.state is State.QUEUED:
-                self._to(seat, State.CANCELLED, "cancelled before it started")
-            elif not seat.state.terminal:
-                mark_cancelled(self._dir(seat))
-                self._to(seat, State.CANCELLING)
+        open_ = [seat for seat in self.seats if not seat.state.terminal]
+        for seat in open_:
+            if seat.state is not State.QUEUED:
+                seat.state, seat.reason = State.CANCELLING, None
                 self._stop(seat)
+        for seat in open_:
+            self._try(seat, self._close_queued if seat.state is State.QUEUED else self._mark)
 
     def results(self) -> list[SeedResult]:
         """One result a seed; a seed without numbers has its state and reason."""
         return [seat.outcome() for seat in self.seats]
+
+    def _try(self, seat: Seat, step: Callable[[Seat], None]) -> None:
+        """One seat's step; a disk that refuses is told once, and the step made again on the next tick."""
+        try:
+            step(seat)
+        except (StorageError, OSError) as error:
+            if seat.trouble is None:
+                _log.warning("disk_refused seed=%d error=%s", seat.seed, error)
+            since = seat.trouble.since if seat.trouble else self._clock()
+            seat.trouble = Trouble(since=since, error=error)
+        else:
+            seat.trouble = None
+
+    def _give_up_on_the_disk(self) -> None:
+        busy = [seat for seat in self.seats if not seat.state.terminal and seat.state is not State.QUEUED]
+        if any(seat.trouble is None for seat in busy):
+            return
+        for seat in self.seats:
+            if seat.trouble and self._clock() - seat.trouble.since >= self.plan.limits.disk_s:
+                raise seat.trouble.error
+
+    def _admit_what_fits(self) -> None:
+        waiting = [seat for seat in self.seats if seat.state is State.QUEUED]
+        if not waiting:
+            return
+        slots = self._room.slots()
+        for seat in waiting:
+            if free_slots(slots, [s.state for s in self.seats]):
+                self._try(seat, self._admit)
+            elif self._room.lasted_s() < self.plan.limits.room_s:
+                seat.reason = self._room.why
+            else:
+                seat.bad_input = True
+                self._try(seat, self._close_without_room)
 
     def _admit(self, seat: Seat) -> None:
         """Write the attempt's folder and spec, then submit; the id exists before the first call."""
@@ -132,6 +176,8 @@ class SweepLoop:
             self._to(seat, State.FAILED, f"its job was not accepted: {_first_line(error)}")
 
     def _watch(self, seat: Seat) -> None:
+        if seat.state is State.CANCELLING and not cancelled(self._dir(seat)):
+            self._mark(seat)
         try:
             job = self.jobs.info(self._job(seat))
         except JobsUnreachable as error:
@@ -153,6 +199,7 @@ class SweepLoop:
     def _look(self, seat: Seat, job: JobInfo | None) -> Look:
         found = look(self._dir(seat), job, seat.sight, self._clock())
         seat.result, seat.bad_input = found.result, found.bad_input
+        make_sure(self.jobs, self._job(seat), found.seen, seat.sight, self.plan.limits)
         return found
 
     def _decision(self, seat: Seat, verdict: Verdict) -> Decision | None:
@@ -163,12 +210,11 @@ class SweepLoop:
     def _retry(self, seat: Seat, verdict: Verdict) -> None:
         """An attempt that died is replaced by the next one, which takes over its finished phases."""
         assert verdict.cause is not None, "asked before"
-        self._event(seat, verdict.state, verdict.reason)
         save_log(self.jobs, self._job(seat), self._dir(seat))
-        seat.had = seat.had.plus(verdict.cause)
-        seat.adopt_from, seat.attempt = seat.attempt, next_attempt(self.plan.root, seat.seed)
-        seat.sight, seat.result, seat.bad_input = Sight(), None, False
-        self._to(seat, State.QUEUED)
+        self._event(seat, verdict.state, verdict.reason)
+        seat.begin_again(next_attempt(self.plan.root, seat.seed), verdict.cause)
+        self._room.count_again()
+        self._event(seat, seat.state, seat.reason)
 
     def _stop(self, seat: Seat) -> None:
         try:
@@ -176,22 +222,32 @@ class SweepLoop:
         except JobsUnreachable as error:
             _log.warning("stop_unreachable seed=%d error=%s", seat.seed, error)
 
-    def _to(self, seat: Seat, state: State, reason: str | None = None) -> None:
-        """Change a seat's state and leave the event; a terminal state also leaves the seed's result and log."""
-        seat.state, seat.reason = state, reason
-        if state.terminal:
-            self._close(seat)
-        self._event(seat, seat.state, seat.reason)
+    def _mark(self, seat: Seat) -> None:
+        mark_cancelled(self._dir(seat))
+        self._event(seat, State.CANCELLING, None)
 
-    def _close(self, seat: Seat) -> None:
-        if seat.state not in (State.SUCCEEDED, State.INVALID):
-            seat.result = None
+    def _close_queued(self, seat: Seat) -> None:
+        self._to(seat, State.CANCELLED, "cancelled before it started")
+
+    def _close_without_room(self, seat: Seat) -> None:
+        self._to(seat, State.FAILED, self._room.why)
+
+    def _to(self, seat: Seat, state: State, reason: str | None = None) -> None:
+        """Change a seat's state, after its event is left; a terminal state also leaves the seed's result and log first."""
+        if not state.terminal:
+            self._event(seat, state, reason)
+            seat.state, seat.reason = state, reason
+            return
+        result = seat.result if state in (State.SUCCEEDED, State.INVALID) else None
         try:
-            write_seed_result(self.plan.root, seat.outcome())
+            ends = SeedResult(seed=seat.seed, state=state, attempt=seat.attempt, error=reason)
+            write_seed_result(self.plan.root, result or ends)
         except ArtifactError as error:
-            seat.state, seat.reason, seat.result = State.FAILED, str(error), None
+            state, reason, result = State.FAILED, str(error), None
         if self._dir(seat).folder.is_dir():
             save_log(self.jobs, self._job(seat), self._dir(seat))
+        self._event(seat, state, reason)
+        seat.state, seat.reason, seat.result = state, reason, result
 
     def _event(self, seat: Seat, state: State, reason: str | None) -> None:
         fields = {"seed": seat.seed, "attempt": seat.attempt, "state": state.value, "reason": reason}

@@ -6,14 +6,15 @@ its process, so the gauges live in the sweep's driver, which is there until the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from cluster.outcome import read_life
+from cluster.look import life_of
 from cluster.seats import Seat, SweepPlan
 from recur.record.result import Phase, State
 
@@ -80,24 +81,30 @@ def view(plan: SweepPlan, seat: Seat, now: float) -> SeedView:
     """What is known about a seat's attempt now."""
     if seat.result is not None:
         return _finished(seat)
-    life = read_life(plan.attempt(seat.seed, seat.attempt), now)
-    beat: dict[str, Any] = dict(life.fields) if life else {}
-    done, total = beat.get("done", beat.get("step")), beat.get("total", beat.get("steps"))
+    life = life_of(plan.attempt(seat.seed, seat.attempt), now)
+    beat = life.fields if life else {}
+    done, total = _number(beat, "done", "step"), _number(beat, "total", "steps")
     peak = plan.template.recipe.train.peak_tflops * 1e12
-    speed = beat.get("flops_per_s")
+    speed, step = _number(beat, "flops_per_s"), _number(beat, "step")
     return SeedView(
         seed=seat.seed,
         attempt=seat.attempt,
         state=seat.state,
-        phase=Phase(str(beat["phase"])) if "phase" in beat else None,
-        done_frac=float(done) / float(total) if done is not None and total else None,
-        step=beat.get("step"),
-        loss=beat.get("loss"),
-        tokens_per_s=beat.get("tokens_per_s"),
-        mfu=float(speed) / peak if speed and peak else None,
-        val_bpb=beat.get("val_bpb"),
-        reason=seat.reason,
+        phase=Phase(str(beat["phase"])) if beat.get("phase") in tuple(Phase) else None,
+        done_frac=done / total if done is not None and total else None,
+        step=int(step) if step is not None else None,
+        loss=_number(beat, "loss"),
+        tokens_per_s=_number(beat, "tokens_per_s"),
+        mfu=speed / peak if speed and peak else None,
+        val_bpb=_number(beat, "val_bpb"),
+        reason=f"the disk refuses: {seat.trouble.error}" if seat.trouble else seat.reason,
     )
+
+
+def _number(beat: Mapping[str, object], *names: str) -> float | None:
+    """The first of the fields that is there, if it is a finite number: a monitoring file must not end a run."""
+    value = next((beat[name] for name in names if name in beat), None)
+    return float(value) if isinstance(value, int | float) and isfinite(value) else None
 
 
 def _finished(seat: Seat) -> SeedView:
@@ -179,17 +186,17 @@ class Bars:
 
 
 class Lines:
-    """A line whenever a seed's state or phase has changed."""
+    """A line whenever a seed's state or phase has changed, or it waits for another reason."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._said: dict[int, tuple[State, Phase | None]] = {}
+        self._said: dict[int, tuple[State, Phase | None, str | None]] = {}
 
     def show(self, views: Sequence[SeedView]) -> None:
         """Say what is new."""
         for one in views:
-            key = (one.state, one.phase)
-            if self._said.get(one.seed) != key and one.state is not State.QUEUED:
+            key = (one.state, one.phase, one.reason)
+            if self._said.get(one.seed) != key and (one.state is not State.QUEUED or one.reason):
                 self._said[one.seed] = key
                 self._console.print(f"seed {one.seed} attempt {one.attempt}: {one.line()}", highlight=False, markup=False)
 

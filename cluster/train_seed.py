@@ -22,14 +22,16 @@ import torch
 import torch.distributed as dist
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
 from ray.train.v2.api.exceptions import PreemptionError
 
 from cluster.compile_cache import travelling_graphs
 from cluster.failure import Action, Budget, Spent, decide
 from cluster.job_client import job_id
+from cluster.losses import loss_of, peer_lost
 from cluster.outcome import cause_of
 from recur.data.opened import OpenedFiles
-from recur.errors import InputError, RecurError, WorkerLost
+from recur.errors import InputError, NoRoom, RecurError, WorkerLost
 from recur.pipeline.backend import device_name
 from recur.pipeline.training import train_attempt
 from recur.record.attempt import AttemptDir
@@ -37,10 +39,6 @@ from recur.seedspec import SPEC_FILE, SeedSpec, load_spec
 from recur.train.ranks import Ranks
 
 _log = logging.getLogger(__name__)
-_NODE_DIED = "node has died"
-"""In Ray's words for an actor whose machine is gone (read in 2.60)."""
-_PEER_LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Socket closed")
-"""In gloo's words for another rank that is gone."""
 GROUP_STARTS = 3
 """How often Ray may try again to place the workers (60 s each); the preflight has checked that they fit."""
 
@@ -53,8 +51,9 @@ def train_on_ray(spec: SeedSpec, attempt: AttemptDir) -> dict[str, object]:
 
     Raises:
         InputError: raised by a worker (damaged shard, full disk): the lowest rank's.
-        WorkerLost: a worker died, in research mode once more than it may.
-        RecurError: a worker failed otherwise, or the workers could not be placed.
+        WorkerLost: a worker or the trainer's own process died, in research mode once more than it may.
+        NoRoom: the workers could not be placed.
+        RecurError: a worker failed otherwise.
     """
     restarts = spec.recipe.cluster.research_restarts if spec.recipe.mode == "research" else 0
     budget, had = Budget(lost=restarts, preempted=restarts), Spent()
@@ -95,7 +94,7 @@ def _fit(spec: SeedSpec, attempt: AttemptDir) -> dict[str, object]:
     )
     try:
         placement: dict[str, object] = trainer.fit().return_value
-    except ray.train.TrainingFailedError as error:
+    except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
         raise plain_failure(error) from error
     return placement
 
@@ -114,33 +113,28 @@ def train_worker(config: dict[str, Any]) -> dict[str, object]:
 def plain_failure(error: Exception) -> RecurError:
     """What a failed `fit()` comes down to.
 
-    A rank's bad input before all else; then a worker that died, since the others only fail because of it; then the lowest rank's
-    own error that is no broken connection; then the broken connections, which are a worker that died unseen; else the
-    controller's first line.
+    A rank's bad input before all else; then a rank that was lost, since the others only fail because of it; then the lowest
+    rank's own error that is no broken connection; then the broken connections, which are a worker that died unseen; else what
+    became of the trainer itself.
     """
     failures: dict[int, Exception] = getattr(error, "worker_failures", {})
     causes = [cause for _, cause in sorted(failures.items())]
     if bad := next((cause for cause in causes if isinstance(cause, InputError)), None):
         return bad
     for rank, cause in sorted(failures.items()):
-        death = getattr(cause, "health_check_failure", cause)
-        if isinstance(death, ray.exceptions.RayActorError):
-            gone = death.preempted or _NODE_DIED in str(death)
-            return WorkerLost(f"training lost rank {rank}: its {'node went away' if gone else 'process died'}", node_gone=gone)
+        if lost := loss_of(getattr(cause, "health_check_failure", cause), f"training rank {rank}"):
+            return lost
     if isinstance(error, PreemptionError):
         return WorkerLost("training lost its node: it was taken back", node_gone=True)
-    if own := [rank for rank in sorted(failures) if not _peer_lost(failures[rank])]:
+    if own := [rank for rank in sorted(failures) if not peer_lost(failures[rank])]:
         cause = failures[own[0]]
         return RecurError(f"training failed on rank {own[0]}: {type(cause).__name__}: {_first_line(cause)}")
     if failures:
         return WorkerLost(f"training lost a rank: {_first_line(causes[0])}", node_gone=False)
     cause = getattr(error, "controller_failure", error)
-    return RecurError(f"training could not run: {type(cause).__name__}: {_first_line(cause)}")
-
-
-def _peer_lost(error: Exception) -> bool:
-    """Whether an error says no more than that another rank is gone."""
-    return isinstance(error, ConnectionError | dist.DistError) or any(words in str(error) for words in _PEER_LOST)
+    if isinstance(cause, WorkerGroupStartupTimeoutError):
+        return NoRoom(f"the cluster had no room for {cause.num_workers} training workers in {GROUP_STARTS} tries")
+    return loss_of(cause, "the trainer") or RecurError(f"training could not run: {type(cause).__name__}: {_first_line(cause)}")
 
 
 def _device(local_rank: int) -> torch.device:

@@ -65,5 +65,9 @@ class WorkerLost(RecurError):
         self.node_gone = node_gone
 
 
+class NoRoom(RecurError):
+    """The cluster had no free place for a training when it was to start."""
+
+
 class QuantizationError(RecurError):
     """A weight or its Hessian that cannot be quantized: not finite, or not positive definite even damped."""

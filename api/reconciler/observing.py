@@ -11,7 +11,7 @@ from api.reconciler.ending import Endings
 from api.store import attempts
 from api.store.rows import AttemptRow, Ending
 from cluster.job_client import JobInfo, JobsUnreachable
-from cluster.launch import save_log
+from cluster.launch import make_sure, save_log
 from cluster.look import Look, listen, look
 from cluster.outcome import cancelled, mark_cancelled
 from cluster.policy import Verdict, judge
@@ -50,6 +50,7 @@ class Observing:
             return
         if found.result is not None:
             desk.boundary("result_written")
+        make_sure(desk.jobs, row.job_id, found.seen, desk.watch(row).sight, desk.settings.limits)
         verdict = judge(row.state, found.seen, desk.settings.limits)
         if verdict.stop:
             self._stop(row)

@@ -38,12 +38,12 @@ def test_what_died_is_tried_again_as_often_as_its_budget_says(cause: Cause) -> N
     assert explained("it died", second) == ("it died (not tried again by itself any more: look at its logs, then retry it)")
 
 
-def test_a_node_that_was_taken_away_has_a_budget_of_its_own() -> None:
+def test_a_node_that_was_taken_away_has_a_budget_of_its_own_and_so_has_a_place_that_was_not_there() -> None:
     had = Spent(lost=1)
-    for number in (1, 2):
-        decision = decide(Cause.NODE, had, BUDGET)
+    for number, cause in enumerate((Cause.NODE, Cause.ROOM), 1):
+        decision = decide(cause, had, BUDGET)
         assert (decision.action, decision.reason) == (Action.RETRY, f"tried again by itself, {number} of 2")
-        had = had.plus(Cause.NODE)
+        had = had.plus(cause)
     assert decide(Cause.NODE, had, BUDGET).action is Action.FAIL
     assert had == Spent(lost=1, preempted=2)
 

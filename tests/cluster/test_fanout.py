@@ -13,7 +13,7 @@ import ray
 
 from cluster.fanout import RayBackend
 from recur.config import ClusterConfig
-from recur.errors import DataError, RecurError
+from recur.errors import DataError, RecurError, WorkerLost
 
 CPU = ClusterConfig(workers=2, gpus_per_worker=0, cpus_per_worker=1, backend="gloo")
 GPU = ClusterConfig(workers=2, gpus_per_worker=1, cpus_per_worker=1, backend="gloo")
@@ -61,6 +61,10 @@ def die_three_times(item: Item) -> int:
     return item.number
 
 
+def die_always(item: Item) -> int:
+    os._exit(1)
+
+
 def refuse(item: Item) -> int:
     if item.number == 3:
         raise DataError("shard x", "is cut", "fetch it again")
@@ -103,6 +107,12 @@ def test_what_arrives_through_the_object_store_is_read_only() -> None:
 def test_an_item_whose_worker_dies_is_run_again(tmp_path: Path) -> None:
     assert RayBackend(CPU).map(die_once, items(2, tmp_path), names=names(2), progress=lambda _: None) == [0, 1]
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_an_item_whose_worker_dies_every_time_is_a_loss(on_device: bool) -> None:
+    with pytest.raises(WorkerLost, match=r"work\[seed=1 0\] was lost: its process died"):
+        RayBackend(GPU).map(die_always, items(1), names=names(1), progress=lambda _: None, on_device=on_device)
 
 
 def test_our_own_error_comes_out_as_it_was_raised() -> None:

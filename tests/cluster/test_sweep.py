@@ -14,7 +14,7 @@ from cluster.job_client import JobState
 from cluster.memory_jobs import InMemoryJobs
 from cluster.outcome import cancelled, write_failure
 from cluster.sweep import Seat, SweepLoop, SweepPlan, resume_seats
-from recur.errors import ArtifactError, DataError, WorkerLost
+from recur.errors import ArtifactError, DataError, NoRoom, PlacementError, StorageError, WorkerLost
 from recur.record.atomic import write_json_atomic
 from recur.record.attempt import read_seed_result, write_seed_result
 from recur.record.journal import read_events
@@ -28,7 +28,14 @@ class Bench:
 
     def __init__(self, out: Path, *seeds: int, slots: int = 1, seats: list[Seat] | None = None) -> None:
         self.plan, self.jobs, self.now = sweep_plan(out, *seeds, slots=slots), InMemoryJobs(), 1000.0
-        self.loop = SweepLoop(self.plan, self.jobs, clock=lambda: self.now, seats=seats)
+        self.nodes = slots
+        """Nodes that hold a seed."""
+        self.loop = SweepLoop(self.plan, self.jobs, clock=lambda: self.now, seats=seats, slots=self.count)
+
+    def count(self) -> int:
+        if self.nodes == 0:
+            raise PlacementError("cluster.workers=8", "must fit on one node", "join a larger cluster")
+        return self.nodes
 
     def tick(self, seconds: float = 1.0) -> list[State]:
         self.now += seconds
@@ -301,3 +308,159 @@ def test_the_spec_file_holds_no_environment(tmp_path: Path) -> None:
     text = bench.plan.attempt(5, 1).path("spec.json").read_text()
     assert set(json.loads(text)) == {"sweep", "seed", "attempt", "dataset_root", "out", "note", "checkpoints", "recipe"}
     assert isinstance(bench.plan, SweepPlan)
+
+
+def test_a_seed_whose_node_has_gone_waits_for_another_one_and_says_so(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1, 2, slots=2)
+    bench.tick()
+    bench.nodes = 1
+    write_failure(bench.plan.attempt(1, 1), WorkerLost("training rank 0 was lost: its node went away", node_gone=True))
+    bench.set(1, JobState.FAILED)
+    bench.set(2, JobState.RUNNING)
+    assert bench.tick() == [State.QUEUED, State.RUNNING]
+    assert bench.tick(3600) == [State.QUEUED, State.RUNNING]  # the one node is busy, however long
+    assert bench.loop.seats[0].reason is None
+    bench.nodes = 2
+    assert bench.tick(6) == [State.SUBMITTED, State.RUNNING]
+
+
+def test_a_seed_that_no_node_can_hold_any_more_waits_half_an_hour_and_then_fails_with_the_reason(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1)
+    bench.nodes = 0
+    assert bench.tick() == [State.QUEUED]
+    assert bench.loop.seats[0].reason == "cluster.workers=8 must fit on one node; join a larger cluster"
+    bench.nodes = 1
+    assert bench.tick(1700) == [State.SUBMITTED]
+    write_failure(bench.plan.attempt(1, 1), NoRoom("the cluster had no room for 8 training workers in 3 tries"))
+    bench.set(1, JobState.FAILED)
+    bench.nodes = 0
+    assert bench.tick() == [State.QUEUED]
+    assert bench.tick(1790) == [State.QUEUED]
+    assert bench.tick(20) == [State.FAILED]
+    assert bench.loop.seats[0].bad_input and "must fit on one node" in str(bench.loop.results()[0].error)
+
+
+def test_a_place_that_was_not_there_costs_no_retry_of_what_dies(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1)
+    for attempt, error in enumerate((NoRoom("no room"), WorkerLost("it died", node_gone=False), NoRoom("no room")), 1):
+        bench.tick()
+        write_failure(bench.plan.attempt(1, attempt), error)
+        bench.set(1, JobState.FAILED, attempt)
+        assert bench.tick() == [State.SUBMITTED]
+    assert bench.loop.seats[0].attempt == 4
+
+
+def test_a_disk_that_refuses_for_a_while_holds_up_one_seed_and_cancels_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, 1, 2, slots=2)
+    bench.tick()
+    bench.set(2, JobState.RUNNING)
+    bench.finish(1)
+    real, full = write_seed_result, True
+
+    def refuse(root: Path, result: SeedResult) -> Path:
+        if full:
+            raise StorageError(str(root), "is full", "free space")
+        return real(root, result)
+
+    monkeypatch.setattr("cluster.sweep.write_seed_result", refuse)
+    assert bench.tick() == [State.SUBMITTED, State.RUNNING]
+    assert bench.tick(3600) == [State.SUBMITTED, State.RUNNING]
+    trouble = bench.loop.seats[0].trouble
+    assert trouble is not None and str(trouble.error) == f"{bench.plan.root} is full; free space"
+    full = False
+    assert bench.tick() == [State.SUCCEEDED, State.RUNNING]
+    assert bench.loop.seats[0].trouble is None
+    found = read_seed_result(bench.plan.root, 1)
+    assert found is not None and found.state is State.SUCCEEDED
+
+
+def test_a_disk_that_goes_on_to_refuse_ends_the_sweep_once_nothing_else_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, 1)
+
+    def refuse(*_: object) -> None:
+        raise StorageError(str(tmp_path), "is full", "free space")
+
+    monkeypatch.setattr("cluster.sweep.place_attempt", refuse)
+    assert bench.tick() == [State.QUEUED]
+    assert bench.tick(29) == [State.QUEUED]
+    with pytest.raises(StorageError, match="is full; free space"):
+        bench.tick(1)
+
+
+def test_cancel_stops_every_job_before_it_writes_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, 1, 2, slots=2)
+    bench.tick()
+    for seed in (1, 2):
+        bench.set(seed, JobState.RUNNING)
+    bench.tick()
+
+    def refuse(*_: object) -> None:
+        raise StorageError(str(tmp_path), "is full", "free space")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("cluster.sweep.mark_cancelled", refuse)
+        bench.loop.cancel()
+    assert bench.jobs.stops == ["swp-s1-a1", "swp-s2-a1"]
+    assert bench.tick() == [State.CANCELLED, State.CANCELLED]
+    assert cancelled(bench.plan.attempt(1, 1)) and cancelled(bench.plan.attempt(2, 1))
+
+
+def test_an_adoption_that_was_cut_short_is_made_again_on_resume(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1)
+    bench.tick()
+    first = bench.plan.attempt(1, 1)
+    first.append_event("phase", {"phase": "train"})
+    first.append_interval("train", 0, 100)
+    first.write_record(Phase.TRAIN, {})
+    bench.set(1, JobState.FAILED, message="exit code -9")
+    second = bench.plan.attempt(1, 2).create()
+    second.write_record(Phase.TRAIN, {})  # the driver was killed here: record, but no stamps and no spec
+    bench.resume()
+    assert [(seat.state, seat.attempt, seat.adopt_from) for seat in bench.loop.seats] == [(State.QUEUED, 2, 1)]
+    bench.tick()
+    assert second.finished(Phase.TRAIN) and second.path("spec.json").exists()
+    assert len(read_events(second.path("intervals.jsonl"))) == 1
+
+
+def test_one_damaged_result_holds_up_the_resume_of_no_other_seed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1, 2, slots=2)
+    bench.tick()
+    bench.finish(1)
+    bench.finish(2)
+    bench.tick()
+    (bench.plan.root / "seed_1" / "result.json").write_bytes(b"{")
+    bench.plan.attempt(1, 1).path("result.json").write_bytes(b"")
+    bench.resume()
+    assert [(seat.state, seat.attempt, seat.adopt_from) for seat in bench.loop.seats] == [
+        (State.QUEUED, 2, 1),
+        (State.SUCCEEDED, 1, None),
+    ]
+    bench.tick()
+    bench.finish(1, attempt=2)
+    assert bench.tick() == [State.SUCCEEDED, State.SUCCEEDED]
+
+
+def test_a_silent_job_that_is_called_running_is_looked_after_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, 1)
+    bench.tick()
+    asked: list[str] = []
+
+    def logs(name: str) -> str:
+        """As Ray after its head was started anew: it looks after the job when it is asked for its log."""
+        asked.append(name)
+        bench.set(1, JobState.FAILED, message="failed to get job supervisor")
+        return ""
+
+    monkeypatch.setattr(bench.jobs, "logs", logs)
+    bench.set(1, JobState.RUNNING)
+    beat = {"at": 1000.0, "pid": 1, "host": "elsewhere"}
+    write_json_atomic(bench.plan.attempt(1, 1).path("heartbeat.json"), beat)
+    os.utime(bench.plan.attempt(1, 1).path("heartbeat.json"), (1000.0, 1000.0))
+    assert (bench.tick(), asked) == ([State.RUNNING], [])
+    assert (bench.tick(100), asked) == ([State.RUNNING], ["swp-s1-a1"])
+    assert bench.tick() == [State.SUBMITTED]
+    assert bench.loop.seats[0].attempt == 2

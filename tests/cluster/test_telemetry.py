@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from cluster.seats import Seat
@@ -48,6 +49,21 @@ def test_a_later_phase_shows_how_many_of_its_items_are_done(tmp_path: Path) -> N
     beat = {"at": 1.0, "phase": "quantize", "done": 3, "total": 12}
     write_json_atomic(plan.attempt(1, 1).path("heartbeat.json"), beat)
     assert view(plan, Seat(seed=1, state=State.RUNNING), 2.0).gauges() == {"recur_phase": 4.0 - 1.0, "recur_progress": 0.25}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"phase": "coffee", "step": "many", "loss": null, "done": {}, "total": []}'])
+def test_a_damaged_heartbeat_shows_nothing_and_ends_nothing(text: str, tmp_path: Path) -> None:
+    plan = sweep_plan(tmp_path, 1)
+    plan.attempt(1, 1).create().path("heartbeat.json").write_text(text)
+    assert view(plan, Seat(seed=1, state=State.RUNNING), 2.0).line() == "running"
+
+
+def test_why_a_seed_waits_is_said_once(tmp_path: Path) -> None:
+    console, plan = text_console(), sweep_plan(tmp_path, 1)
+    display = terminal_display(console)
+    for reason in (None, "no node holds it", "no node holds it", None):
+        display.show([view(plan, Seat(seed=1, reason=reason), 0.0)])
+    assert printed(console).splitlines() == ["seed 1 attempt 1: queued | no node holds it"]
 
 
 def test_a_finished_seed_shows_the_score_and_bytes_of_its_result(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ hash among the payloads of that attempt's records. A result never gives way to o
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from recur.errors import ArtifactError
@@ -16,6 +17,7 @@ from recur.record.codec import from_json, to_json
 from recur.record.result import Phase, SeedResult
 
 _POINTER = "artifact"
+_log = logging.getLogger(__name__)
 
 
 def next_attempt(root: Path, seed: int) -> int:
@@ -36,7 +38,7 @@ def write_seed_result(root: Path, result: SeedResult) -> Path:
         StorageError: the disk is full or not writable.
     """
     path = seed_folder(root, result.seed) / "result.json"
-    counting = _read(path).attempt if path.exists() else 0
+    counting = _counting(path)
     if counting > result.attempt:
         value = f"seed={result.seed} attempt={result.attempt}"
         raise ArtifactError(value, f"is older than attempt {counting}, which counts", "nothing to do: it was replaced")
@@ -45,6 +47,15 @@ def write_seed_result(root: Path, result: SeedResult) -> Path:
         document[_POINTER] = f"a{result.attempt}/{_artifact(root, result).file}"
     write_json_atomic(path, document)
     return path
+
+
+def _counting(path: Path) -> int:
+    """The attempt that counts now; 0 for none, or where the file is damaged: what it held lies in its attempt's folder."""
+    try:
+        return _read(path).attempt if path.exists() else 0
+    except ArtifactError as error:
+        _log.warning("damaged_result path=%s error=%s", path, error)
+        return 0
 
 
 def read_seed_result(root: Path, seed: int) -> SeedResult | None:
