@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from recur.artifact.reference import save_artifact
 from recur.components import component
 from recur.data.dataset import load_dataset
-from recur.errors import ArtifactError
+from recur.errors import ArtifactError, StorageError
 from recur.evaluate.bpb import Score
 from recur.pipeline.backend import Backend
 from recur.pipeline.evidence import evidence, phase_fields
@@ -35,6 +35,7 @@ from recur.pipeline.scoring import (
     score_probe,
     shares,
 )
+from recur.pipeline.training import discard_checkpoints
 from recur.pipeline.work import Work
 from recur.recipe import fingerprint
 from recur.record.atomic import sha256_of, write_json_atomic
@@ -129,6 +130,15 @@ class SeedRun:
             trained = load_trained(self.folder)
             fields = {"batches": trained.hessians.batches, "matrices": len(trained.hessians.sums)}
             self.attempt.write_record(Phase.CALIBRATE, fields)
+        if self.recipe.mode == "research":
+            self._discard_checkpoints()
+
+    def _discard_checkpoints(self) -> None:
+        """The weights are in the attempt's folder now; a storage that refuses keeps its checkpoints and ends no run."""
+        try:
+            discard_checkpoints(self.spec)
+        except StorageError as error:
+            self.attempt.append_event("checkpoints_left", {"reason": str(error)})
 
     def _stamp_training(self, train_s: float, data_read_s: float) -> None:
         """Clocks and intervals of training, from the stamps of its events; a resumed training began when it first did."""

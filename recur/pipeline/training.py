@@ -15,10 +15,12 @@ from recur.seedspec import SeedSpec
 from recur.train.checkpoint import Trained, save_trained
 from recur.train.ranks import Ranks
 from recur.train.resume.run import ResumableTrainer
-from recur.train.resume.storage import open_storage
+from recur.train.resume.storage import Storage, open_storage
 from recur.train.resume.store import CheckpointStore
 from recur.train.run import train_seed
 
+_SHORT = 16
+"""Letters of an identity that name a folder."""
 CHECKPOINTS = "checkpoints"
 """Folder of a seed's checkpoints in research mode, beside its attempts: a later attempt goes on from an earlier one's."""
 
@@ -43,17 +45,29 @@ def train_attempt(spec: SeedSpec, *, ranks: Ranks, device: torch.device) -> Open
 
 
 def checkpoint_store(spec: SeedSpec, dataset: Dataset, world: int) -> CheckpointStore:
-    """Where the checkpoints of a seed lie: in the storage that its spec names, else in the sweep's own folder."""
-    if spec.checkpoints:
-        storage = open_storage(spec.checkpoints).below(f"{spec.sweep}/seed_{spec.seed}")
-    else:
-        storage = open_storage(seed_folder(spec.sweep_root, spec.seed) / CHECKPOINTS)
+    """Where the checkpoints of a seed lie: a folder for each recipe, data and source, so that no two runs share one."""
+    identity = f"{fingerprint(spec.recipe, dataset.sha256)}-{spec.seed}"
     return CheckpointStore(
-        storage=storage,
-        identity=f"{fingerprint(spec.recipe, dataset.sha256)}-{spec.seed}",
-        world=world,
-        keep=spec.recipe.train.checkpoints_kept,
+        storage=_place(spec).below(identity[:_SHORT]), identity=identity, world=world, keep=spec.recipe.train.checkpoints_kept
     )
+
+
+def discard_checkpoints(spec: SeedSpec) -> None:
+    """Remove all checkpoints of a seed, whose training has ended.
+
+    Raises:
+        StorageError: one cannot be removed.
+    """
+    place = _place(spec)
+    for name in place.names():
+        place.delete(name)
+
+
+def _place(spec: SeedSpec) -> Storage:
+    """The storage that the seed's spec names, else the sweep's own folder."""
+    if spec.checkpoints:
+        return open_storage(spec.checkpoints).below(f"{spec.sweep}/seed_{spec.seed}")
+    return open_storage(seed_folder(spec.sweep_root, spec.seed) / CHECKPOINTS)
 
 
 def _trained(

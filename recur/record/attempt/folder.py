@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from recur.errors import ArtifactError
-from recur.record.atomic import finite, read_json, storage_error, write_json_atomic
+from recur.record.atomic import finite, fsync, read_json, storage_error, write_json_atomic
 from recur.record.attempt.payload import Payload, check_payload, hand_on, hash_payloads, inside
 from recur.record.codec import from_json, to_json
 from recur.record.journal import Event, append_line, read_events
 from recur.record.result import Phase
 
+JOURNALS = ("progress.jsonl", "intervals.jsonl")
 ClockName = Literal["train", "data_read", "eval"]
 
 
@@ -85,7 +86,10 @@ class AttemptDir:
         return inside(self.folder, name)
 
     def write_record(self, phase: Phase, fields: Mapping[str, object], payloads: Sequence[str] = ()) -> PhaseRecord:
-        """Close ``phase``: hash and sync its payload files, then write `record_<phase>.json`.
+        """Close ``phase``: hash and sync its payload files, sync the journals, then write `record_<phase>.json`.
+
+        A record says that its phase is done, also to whoever asks the journals what was trained on and scored: a power cut
+        must not leave it without their last lines.
 
         Args:
             phase: the phase that is done.
@@ -97,6 +101,8 @@ class AttemptDir:
         """
         try:
             files = [payload for name in payloads for payload in hash_payloads(self.folder, name)]
+            for journal in (path for name in JOURNALS if (path := self.path(name)).exists()):
+                fsync(journal)
         except OSError as e:
             raise storage_error(self.folder, e) from e
         numbers = {k: finite(v) for k, v in fields.items()}
@@ -237,7 +243,7 @@ class _Stamps:
         Raises:
             ArtifactError: a journal or the clock is damaged.
         """
-        journals = {name: read_events(attempt.path(name)) for name in ("progress.jsonl", "intervals.jsonl")}
+        journals = {name: read_events(attempt.path(name)) for name in JOURNALS}
         told: dict[str, Any] = attempt.read_clock() or {}
         try:
             spans = dict(told.get("stamps", {})).items()

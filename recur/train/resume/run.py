@@ -87,6 +87,7 @@ class ResumableLoop(TrainingLoop):
         self.elapsed_s = own["clock_s"]
         self.first_val = Score(**own["first_val"]) if own["first_val"] else None
         self.clock.go_on_from(own["clock_s"])
+        self.votes.max_float(own["clock_s"], stepper.device)  # a vote that is told one step late has begun
 
 
 class ResumableTrainer(SeedTrainer):
@@ -124,6 +125,8 @@ class ResumableTrainer(SeedTrainer):
                 self._tell("checkpoint_refused", {"reason": line})
             found = float(seen.step if seen.step is not None else -1)
         agreed = int(self.ranks.max_float(found, self.device))
+        if self.ranks.is_main:  # before any rank writes: the first step waits for this one
+            self.store.remove_above(agreed)
         return agreed if agreed >= 0 else None
 
     def _check(self, step: int, stepper: Stepper) -> None:

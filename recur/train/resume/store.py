@@ -152,14 +152,17 @@ class CheckpointStore:
         names = self.storage.names(_folder(step))
         return all(f"rank_{rank}.json" in names for rank in range(self.world))
 
-    def discard(self) -> None:
-        """Remove every checkpoint.
+    def remove_above(self, step: int) -> None:
+        """Remove what is newer than ``step``: refused, or begun by a run that was killed and has parts of some ranks only.
+
+        Left there, it would count as newer than all that this run writes, and be mixed with it.
 
         Raises:
             StorageError: one cannot be removed.
         """
-        for step in self.steps():
-            self.storage.delete(_folder(step))
+        for newer in self.steps():
+            if newer > step:
+                self.storage.delete(_folder(newer))
 
 
 def _folder(step: int) -> str:

@@ -17,6 +17,7 @@ from recur.errors import StorageError
 from recur.pipeline.training import checkpoint_store, train_attempt
 from recur.record.journal import append_line, read_events, without_redone
 from recur.seedspec import SeedSpec, load_spec, save_spec
+from recur.train.loop import TrainingLoop
 from recur.train.ranks import Ranks
 from recur.train.resume.keeper import Keeper
 from recur.train.resume.pack import pack, unpack
@@ -147,6 +148,56 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, tiny_d
     assert files(second) == files(whole)
     told = [e for e in read_events(second.attempt_dir.path("progress.jsonl")) if e.kind == "checkpoint_refused"]
     assert len(told) == 1 and str(newest) in str(told[0].fields["reason"])
+
+
+def test_checkpoints_of_another_recipe_are_left_alone_and_none_of_ours_is_taken_for_old(
+    tmp_path: Path, tiny_dataset: Dataset
+) -> None:
+    before = spec_of(tmp_path, tiny_dataset, "train.steps=20")
+    train(before)
+    theirs = checkpoint_store(before, tiny_dataset, 1)
+    now = spec_of(tmp_path, tiny_dataset, attempt=2)
+    train(now)
+    mine = checkpoint_store(now, tiny_dataset, 1)
+    assert max(theirs.steps()) > 12 >= max(mine.steps())
+    assert mine.resumable().step == max(mine.steps())
+
+
+def test_what_is_newer_than_the_checkpoint_gone_on_from_is_removed(tmp_path: Path, tiny_dataset: Dataset) -> None:
+    spec = spec_of(tmp_path, tiny_dataset)
+    train(spec)
+    store = checkpoint_store(spec, tiny_dataset, 1)
+    store.write(99, 0, {"weights": None})  # whole, but not to be taken in
+    store.storage.write("step_00000077/rank_1.json", b"of another run")
+    train(replace(spec, attempt=2))
+    kept = store.steps()
+    assert max(kept) <= 11 and len(kept) == store.keep
+    assert store.resumable().step == max(kept)
+
+
+def test_a_lagged_vote_is_no_step_late_after_a_resume(
+    tmp_path: Path, tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The schedule follows the clock: with a vote of nothing the second step would have the full learning rate again."""
+    asked: list[float] = []
+    elapsed_s = TrainingLoop._elapsed_s
+
+    def note(self: TrainingLoop) -> float:
+        asked.append(elapsed_s(self))
+        return asked[-1]
+
+    timed = ("train.lagged_vote=true", "train.wallclock_s=600", "train.checkpoints_kept=99")
+    spec = spec_of(tmp_path, tiny_dataset, *timed)
+    train(spec)
+    store = checkpoint_store(spec, tiny_dataset, 1)
+    oldest, *_ = store.steps()
+    store.remove_above(oldest)
+    reached_s = store.read(oldest, 0)["clock_s"]
+    monkeypatch.setattr(TrainingLoop, "_elapsed_s", note)
+    train(replace(spec, attempt=2))
+    assert reached_s > 0
+    assert min(asked) == pytest.approx(reached_s, rel=1e-6)  # votes are of single precision
+    assert sorted(asked) == pytest.approx(asked, rel=1e-6)
 
 
 def test_weights_of_another_shape_are_refused_though_their_hashes_are_right(tmp_path: Path, tiny_dataset: Dataset) -> None:
