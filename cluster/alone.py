@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from cluster.storage import sole_driver
 from recur.pipeline import LocalBackend, run_seed
 from recur.recipe import fingerprint
 from recur.record.attempt import write_seed_result
@@ -21,12 +22,16 @@ def run_alone(spec: SeedSpec, dataset_sha256: str, console: Console) -> int:
 
     Returns:
         0 when it SUCCEEDED, else 1.
+
+    Raises:
+        StorageError: another process runs it.
     """
-    result = run_seed(spec, LocalBackend())
-    write_seed_result(spec.sweep_root, result)
-    sweep = summarise(spec.sweep, spec.recipe.profile, fingerprint(spec.recipe, dataset_sha256), [result])
-    write_sweep(spec.sweep_root, sweep)
-    write_plots(spec.sweep_root, sweep, read_histories(spec.sweep_root, sweep))
+    with sole_driver(spec.sweep_root):
+        result = run_seed(spec, LocalBackend())
+        write_seed_result(spec.sweep_root, result)
+        sweep = summarise(spec.sweep, spec.recipe.profile, fingerprint(spec.recipe, dataset_sha256), [result])
+        write_sweep(spec.sweep_root, sweep)
+        write_plots(spec.sweep_root, sweep, read_histories(spec.sweep_root, sweep))
     console.print(sweep_table(sweep))
     console.print(f"results: {spec.sweep_root}", highlight=False, markup=False, soft_wrap=True)
     return EXIT_OK if result.state is State.SUCCEEDED else EXIT_FAILED

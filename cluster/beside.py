@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
+from cluster.naming import check_name, named_profile
 from cluster.preparing import check_dataset
 from cluster.request import (
     AUTO,
@@ -17,9 +18,7 @@ from cluster.request import (
     Checked,
     Order,
     Prepared,
-    check_name,
     check_order,
-    named_profile,
     prepare_sweep,
 )
 from cluster.resources import alive_nodes, fitted

@@ -21,7 +21,7 @@ from pathlib import Path
 from recur.errors import DataError, StorageError
 
 MIN_FREE_BYTES = 5 << 30
-"""Three seeds of the record profile leave 1.7 GiB (`cluster.storage.check_room`), the published data not counted."""
+"""Three seeds of the record profile leave 2.5 GiB (`cluster.storage.check_room`), the published data not counted."""
 _MOST_BYTES = 64 << 20
 NEEDED_PYTHON = (3, 11)
 NEEDED_RAY = "2.60."

@@ -6,36 +6,31 @@ Everything that can be wrong is found here, before the first job: each is one li
 from __future__ import annotations
 
 import json
-import re
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cluster.foresight import foresee
-from cluster.job_client import job_id
+from cluster.naming import check_name, check_seeds, named_profile, new_name
 from cluster.outcome import REQUEST_FILE
 from cluster.preparing import check_dataset, make_dataset, write_sweep_spec
 from cluster.resources import Choice, alive_nodes, choose_profile, placement_note, seed_slots, with_world
 from cluster.seats import SweepPlan
 from cluster.session import Session, in_ray_job
-from cluster.storage import absolute_out, check_room, check_shared, check_storage, check_writable
+from cluster.storage import absolute_out, check_room, check_shared, check_storage, check_writable, sole_driver
 from recur.config import Recipe
 from recur.data.dataset import Dataset, load_dataset
 from recur.errors import DataError, InputError, RecipeError, StorageError
 from recur.recipe import fingerprint, load_recipe, override, recipe_from_json
 from recur.record.atomic import read_json
+from recur.record.attempt import seed_folder
 from recur.record.bundle import with_code_bytes
 from recur.record.folder import About
 from recur.seedspec import SWEEP_SPEC_FILE, SeedSpec
 
 AUTO = "auto"
 DEFAULT_SEEDS = (42, 1337, 2024)
-LARGEST_SEED = 2**32 - 1
-"""numpy's generator takes 32 bits."""
-LARGEST_ATTEMPT = 99
-"""Room that a sweep's name leaves for attempts in its job ids."""
 Say = Callable[[str], None]
 
 
@@ -97,40 +92,14 @@ def check_order(order: Order) -> Checked:
             check_name(name, order.seeds or DEFAULT_SEEDS)
     check_writable(out)
     stored = _read_stored(out, order) if order.resume is not None else None
-    if stored is None and order.sweep is not None and (out / order.sweep / SWEEP_SPEC_FILE).exists():
-        raise StorageError(f"sweep {out / order.sweep}", "exists already", f"add --resume {order.sweep}, or another --sweep")
+    if stored is None and order.sweep is not None:
+        _check_new(out / order.sweep)
     if order.docs and order.data:
         raise DataError("--docs with --data", "name two sources of text", "give one of them")
     dataset = load_dataset(order.data.expanduser().resolve()) if order.data else None
     if dataset and recipe:
         check_dataset(dataset, recipe)
     return Checked(order=order, out=out, recipe=recipe, dataset=dataset, stored=stored)
-
-
-def check_seeds(seeds: Sequence[int]) -> None:
-    """Refuse no seeds, a seed twice, or one that is no 32-bit number.
-
-    Raises:
-        InputError: the first that is wrong.
-    """
-    twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
-    if twice:
-        raise InputError(f"--seeds {','.join(map(str, seeds))}", f"names {twice[0]} twice", "name each seed once")
-    for seed in seeds:
-        if not 0 <= seed <= LARGEST_SEED:
-            raise InputError(f"--seeds {seed}", f"must be from 0 to {LARGEST_SEED}", "choose another seed")
-
-
-def check_name(name: str, seeds: Sequence[int]) -> None:
-    """Refuse a sweep's name that is no part of a path or makes a job id that Ray cannot take.
-
-    Raises:
-        InputError: as said.
-    """
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
-        raise InputError(f"--sweep {name!r}", "must be of a-z, 0-9 and '-', starting with none of '-'", "e.g. my-sweep")
-    for seed in seeds:
-        job_id(name, seed, LARGEST_ATTEMPT)
 
 
 def prepare_sweep(checked: Checked, session: Session, say: Say) -> Prepared:
@@ -144,10 +113,11 @@ def prepare_sweep(checked: Checked, session: Session, say: Say) -> Prepared:
     recipe = with_code_bytes(_recipe(checked, choice, say))
     slots = seed_slots(recipe.cluster, nodes)
     seeds = _seeds(checked)
-    check_room(checked.out, recipe, len(seeds))
+    root = checked.out / order.resume if order.resume else None
+    check_room(checked.out, recipe, len(seeds) - _begun(root, seeds), elsewhere=_checkpoints(checked, recipe) != "")
     check_shared(checked.out)
     dataset = _dataset(checked, recipe, say)
-    sweep = order.resume or order.sweep or _new_name(recipe.profile)
+    sweep = order.resume or order.sweep or new_name(recipe.profile)
     check_name(sweep, seeds)
     template = SeedSpec(
         sweep=sweep,
@@ -219,10 +189,22 @@ def _dataset(checked: Checked, recipe: Recipe, say: Say) -> Dataset:
     return dataset
 
 
+def _begun(root: Path | None, seeds: Sequence[int]) -> int:
+    """Seeds of a resumed sweep that have left files already: what they leave is not needed a second time."""
+    return sum(1 for seed in seeds if seed_folder(root, seed).is_dir()) if root else 0
+
+
+def _check_new(root: Path) -> None:
+    if (root / SWEEP_SPEC_FILE).exists():
+        raise StorageError(f"sweep {root}", "exists already", f"add --resume {root.name}, or another --sweep")
+
+
 def _settle(plan: SweepPlan, identity: str, stored: dict[str, Any] | None) -> None:
-    """Write the sweep's spec; of a resumed one, see that it is still the same run."""
+    """Write the sweep's spec, unless another driver was first; of a resumed one, see that it is still the same run."""
     if stored is None:
-        write_sweep_spec(plan.template, plan.seeds, identity)
+        with sole_driver(plan.root):
+            _check_new(plan.root)
+            write_sweep_spec(plan.template, plan.seeds, identity)
     elif identity != stored["fingerprint"]:
         rule = f"must be the sweep's {str(stored['fingerprint'])[:12]}: recipe, data or code have changed since it began"
         raise RecipeError(f"--resume {plan.sweep} with fingerprint {identity[:12]}", rule, "start a new sweep")
@@ -244,17 +226,6 @@ def _read_stored(out: Path, order: Order) -> dict[str, Any]:
     return found
 
 
-def named_profile(name: str) -> str | Path:
-    """The value of ``--profile`` as `load_recipe` takes it."""
-    return Path(name).expanduser() if name.endswith(".toml") else name
-
-
-def _new_name(profile: str) -> str:
-    """``<profile>-<date>-<time>``, in the letters of a job id."""
-    plain = re.sub(r"[^a-z0-9]+", "-", profile.lower()).strip("-")[:24] or "sweep"
-    return f"{plain}-{time.strftime('%Y%m%d-%H%M%S')}"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Alone:
     """One seed that can start in this process."""
@@ -269,13 +240,27 @@ def alone(order: Order, say: Say) -> Alone:
     Raises:
         InputError: the user's to mend.
     """
-    checked = check_order(order)
+    checked = check_order(replace(order, sweep=None))
     whole = load_recipe(named_profile(order.profile), order.all_overrides)
     recipe = with_code_bytes(override(whole, with_world(whole, 1)))
     seed = _seeds(checked)[0]
     check_room(checked.out, recipe, 1)
     dataset = _dataset(checked, recipe, say)
-    sweep = order.sweep or _new_name(recipe.profile)
+    sweep = order.sweep or new_name(recipe.profile)
     check_name(sweep, (seed,))
     spec = SeedSpec(sweep=sweep, seed=seed, attempt=1, recipe=recipe, dataset_root=dataset.root, out=checked.out)
+    _settle_alone(spec, fingerprint(recipe, dataset.sha256))
     return Alone(spec=spec, dataset_sha256=dataset.sha256)
+
+
+def _settle_alone(spec: SeedSpec, identity: str) -> None:
+    """Write the spec of a sweep of one seed; one of this name that was begun is gone on with if it is the same."""
+    path = spec.sweep_root / SWEEP_SPEC_FILE
+    with sole_driver(spec.sweep_root):
+        if not path.exists():
+            write_sweep_spec(spec, (spec.seed,), identity)
+            return
+        stored = read_json(path)
+    if not isinstance(stored, dict) or (stored.get("seeds"), stored.get("fingerprint")) != ([spec.seed], identity):
+        rule = "was begun with another seed, recipe, data or code"
+        raise RecipeError(f"--sweep {spec.sweep}", rule, "give another --sweep")

@@ -16,8 +16,12 @@ from recur.train.resume.storage import open_storage
 LOCK_FILE = "driver.lock"
 NODE_ANSWER_S = 60.0
 """How long a node may take to answer, its first worker process included."""
-_BYTES_PER_PARAMETER = 16
-"""EMA weights and Hessians in float32, codes and artifact: 12.5 bytes a parameter at full size, rounded up."""
+_BYTES_PER_PARAMETER = 24
+"""EMA weights, Hessians, and what our quantizer prepares of each matrix, in float32, with the artifact: 22 measured."""
+_TRAINED_BYTES = 11
+"""The part of it that training leaves: EMA weights and Hessians."""
+_CHECKPOINT_BYTES, _RANK_BYTES = 13, 5
+"""A research checkpoint's bytes a parameter: rank 0's (12.6 measured), and the optimizers of each further rank."""
 _BASE_BYTES = 64 << 20
 """Logs, trainer state and plots of one seed."""
 
@@ -61,17 +65,31 @@ def check_storage(place: str) -> None:
     storage.delete(folder)
 
 
-def check_room(out: Path, recipe: Recipe, seeds: int) -> None:
-    """Compare the free space with what ``seeds`` seeds of ``recipe`` leave.
+def check_room(out: Path, recipe: Recipe, seeds: int, *, elsewhere: bool = False) -> None:
+    """Compare the free space with what ``seeds`` seeds of ``recipe`` take at most.
+
+    Args:
+        out: the output folder.
+        recipe: of every seed.
+        seeds: that have left nothing yet.
+        elsewhere: research checkpoints do not lie in ``out``.
 
     Raises:
         StorageError: too little.
     """
-    need = seeds * (_BASE_BYTES + _BYTES_PER_PARAMETER * matrix_parameters(recipe.model))
+    need = seeds * (_BASE_BYTES + bytes_per_parameter(recipe, elsewhere=elsewhere) * matrix_parameters(recipe.model))
     free = shutil.disk_usage(out).free
     if free < need:
         value = f"--out {out} with {free >> 20} MiB free"
         raise StorageError(value, f"must have {need >> 20} MiB for {seeds} seeds", "free space there or give another --out")
+
+
+def bytes_per_parameter(recipe: Recipe, *, elsewhere: bool = False) -> int:
+    """What a seed takes at most: its checkpoints, the one being written included, go before the quantizer's files come."""
+    if recipe.mode == "record" or elsewhere:
+        return _BYTES_PER_PARAMETER
+    checkpoint = _CHECKPOINT_BYTES + (recipe.cluster.workers - 1) * _RANK_BYTES
+    return max(_BYTES_PER_PARAMETER, _TRAINED_BYTES + (recipe.train.checkpoints_kept + 1) * checkpoint)
 
 
 def matrix_parameters(cfg: ModelConfig) -> int:

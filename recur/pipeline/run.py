@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from recur.artifact.reference import save_artifact
 from recur.components import component
 from recur.data.dataset import load_dataset
-from recur.errors import ArtifactError, StorageError
+from recur.errors import ArtifactError, RecipeError, StorageError
 from recur.evaluate.bpb import Score
 from recur.pipeline.backend import Backend
 from recur.pipeline.evidence import evidence, phase_fields
@@ -45,7 +45,7 @@ from recur.record.environment import environment
 from recur.record.journal import read_events
 from recur.record.result import Phase, SeedResult
 from recur.record.rules.seed import seed_gates
-from recur.seedspec import SPEC_FILE, SeedSpec, save_spec
+from recur.seedspec import SPEC_FILE, SeedSpec, load_spec, save_spec
 from recur.train.checkpoint import load_summary, load_trained, payloads
 
 T = TypeVar("T")
@@ -81,8 +81,11 @@ class SeedRun:
         self.attempt = spec.attempt_dir.create()
         self.folder = self.attempt.folder
         self._beats: Heartbeat | None = None
-        if not self.attempt.path(SPEC_FILE).exists():
-            save_spec(self.attempt.path(SPEC_FILE), spec)
+        begun = self.attempt.path(SPEC_FILE)
+        if not begun.exists():
+            save_spec(begun, spec)
+        elif load_spec(begun) != spec:
+            raise RecipeError(str(self.folder), "was begun with another recipe, data or code", "give the sweep another name")
 
     def run(self) -> SeedResult:
         """Every open phase in order, then the result."""

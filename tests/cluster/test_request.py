@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import ray
 
+from cluster.naming import check_name, check_seeds
 from cluster.preparing import check_dataset
-from cluster.request import Order, check_name, check_order, check_seeds, prepare_sweep
+from cluster.request import Order, alone, check_order, prepare_sweep
 from cluster.session import Session
 from cluster.storage import check_shared
 from recur.data.dataset import Dataset
@@ -120,6 +121,27 @@ def test_a_prepared_sweep_has_its_plan_and_spec_on_disk(small_ray: None, tmp_pat
     assert isinstance(environment, dict)
     assert environment["RAY_TRAIN_ENABLE_STATE_TRACKING"] == "1"
     assert not [name for name in environment if "TOKEN" in name or "KEY" in name]
+
+
+@pytest.mark.ray
+def test_of_two_drivers_with_one_name_the_later_is_refused(small_ray: None, tmp_path: Path, tiny_dataset: Dataset) -> None:
+    checked = check_order(order(tmp_path, data=tiny_dataset.root, sweep="mine"))
+    late = check_order(order(tmp_path, data=tiny_dataset.root, sweep="mine", seeds=(7,)))
+    prepare_sweep(checked, SESSION, lambda _: None)
+    with pytest.raises(StorageError, match="exists already; add --resume mine"):
+        prepare_sweep(late, SESSION, lambda _: None)
+    assert json.loads((tmp_path / "out" / "mine" / "sweep_spec.json").read_text())["seeds"] == [42]
+
+
+def test_one_seed_alone_goes_on_where_it_was_and_refuses_to_mix_two_runs(tmp_path: Path, tiny_dataset: Dataset) -> None:
+    mine = order(tmp_path, data=tiny_dataset.root, sweep="mine")
+    first = alone(mine, lambda _: None)
+    assert alone(mine, lambda _: None) == first
+    for changed in ({"overrides": (*mine.overrides, "train.steps=7")}, {"seeds": (7,)}):
+        with pytest.raises(RecipeError, match="another seed, recipe, data or code; give another --sweep"):
+            alone(replace(mine, **changed), lambda _: None)  # type: ignore[arg-type]
+    with pytest.raises(StorageError, match="exists already"):
+        check_order(mine)
 
 
 @pytest.mark.ray

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.storage import absolute_out, check_room, check_writable, matrix_parameters, sole_driver
+from cluster.storage import absolute_out, bytes_per_parameter, check_room, check_writable, matrix_parameters, sole_driver
 from recur.errors import StorageError
 from recur.model.build import template_shapes
 from recur.recipe import load_recipe, override
@@ -44,6 +44,14 @@ def test_more_seeds_than_the_disk_holds_are_refused_before_the_first(tmp_path: P
     check_room(tmp_path, tiny_recipe(), 3)
     with pytest.raises(StorageError, match="free space there"):
         check_room(tmp_path, tiny_recipe(), 10**9)
+
+
+def test_checkpoints_of_research_need_room_unless_they_lie_elsewhere() -> None:
+    record, research = tiny_recipe(), tiny_recipe("mode=research")
+    assert bytes_per_parameter(research) > bytes_per_parameter(record)
+    assert bytes_per_parameter(research, elsewhere=True) == bytes_per_parameter(record)
+    two = tiny_recipe("mode=research", "cluster.workers=2", "train.checkpoints_kept=3")
+    assert bytes_per_parameter(two) == 11 + 4 * (13 + 5)
 
 
 @pytest.mark.parametrize("profile", ["record_1421", "recur", "smoke", "smoke_recur"])

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from recur.data.dataset import Dataset, validation_tokens
-from recur.errors import ArtifactError
+from recur.errors import ArtifactError, RecipeError
 from recur.pipeline import LocalBackend, run_seed
 from recur.pipeline.backend import Progress
 from recur.pipeline.evidence import evidence
@@ -24,7 +24,7 @@ from recur.record.attempt import AttemptDir
 from recur.record.codec import to_json
 from recur.record.journal import read_events
 from recur.record.result import Phase, SeedResult, State
-from recur.seedspec import PHASES, SeedSpec
+from recur.seedspec import PHASES, SeedSpec, save_spec
 from tests.recipes import tiny_recipe
 
 T = TypeVar("T")
@@ -252,3 +252,22 @@ def test_a_quantized_model_survives_the_disk_in_its_order(tmp_path: Path) -> Non
     (tmp_path / "quantized.safetensors").write_bytes(b"no tensors")
     with pytest.raises(ArtifactError, match="is not a quantized model"):
         load_quantized(tmp_path)
+
+
+def test_a_folder_that_another_recipe_has_begun_is_not_gone_on_with(tmp_path: Path, tiny_dataset: Dataset) -> None:
+    spec = spec_of(tmp_path, tiny_dataset)
+    save_spec(spec.attempt_dir.create().path("spec.json"), spec)
+    with pytest.raises(RecipeError, match="was begun with another recipe, data or code"):
+        run_seed(spec_of(tmp_path, tiny_dataset, "train.steps=7"), Counting())
+
+
+def test_checkpoints_go_when_calibration_has_its_record(tmp_path: Path, tiny_dataset: Dataset) -> None:
+    class Interrupted(Counting):
+        def map(self, *_: Any, **__: Any) -> Any:
+            raise KeyboardInterrupt
+
+    spec = spec_of(tmp_path, tiny_dataset, "mode=research", "train.checkpoint_every_s=0")
+    with pytest.raises(KeyboardInterrupt):
+        run_seed(spec, Interrupted())
+    assert spec.attempt_dir.finished(Phase.CALIBRATE)
+    assert list((spec.attempt_dir.folder.parent / "checkpoints").iterdir()) == []
