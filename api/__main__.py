@@ -50,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def serve(settings: Settings) -> None:
     """Serve until a signal comes."""
     configure_logs(settings.log_level)
+    settings.make_folder()
     config = uvicorn.Config(
         create_app(settings),
         host=settings.host,

@@ -150,7 +150,7 @@ async def _lifespan(app: FastAPI, parts: _Parts) -> AsyncIterator[None]:
 
 def _opened(parts: _Parts) -> Context:
     settings = parts.settings
-    settings.folder.mkdir(parents=True, exist_ok=True)
+    settings.make_folder()
     store = open_store(settings.database, clock=parts.clock)
     parts.metrics.watch(store)
     return Context(

@@ -5,17 +5,24 @@ The only file of api/ that reads the environment.
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
+import os
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from recur.errors import InputError
 
 DATABASE_FILE = "service.sqlite"
+PREFIX = "RECUR_API_"
+_OF_CLIENTS = ("url", "key")
+"""What the command line reads under the same prefix."""
 
 
 class Settings(BaseSettings):
@@ -36,7 +43,7 @@ class Settings(BaseSettings):
         secure_cookies: the page is reached through https only.
     """
 
-    model_config = SettingsConfigDict(env_prefix="RECUR_API_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8800
@@ -59,7 +66,20 @@ class Settings(BaseSettings):
     rate_burst: Annotated[int, Field(gt=0)] = 300
     max_waiting_seeds: Annotated[int, Field(gt=0)] = 100_000
     secure_cookies: bool = False
-    log_level: str = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("ray_dashboard")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError("must be http://host:port")
+        return value
 
     @classmethod
     def settings_customise_sources(
@@ -78,6 +98,19 @@ class Settings(BaseSettings):
         """Absolute folder of the sweeps."""
         return self.out.expanduser().resolve()
 
+    def make_folder(self) -> Path:
+        """Make the folder of the sweeps where it is missing.
+
+        Raises:
+            InputError: it cannot be made.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            remedy = f"give another by {PREFIX}OUT or --out"
+            raise InputError(f"out={self.folder}", f"cannot be made a folder ({error.strerror})", remedy) from error
+        return self.folder
+
     @property
     def database(self) -> str:
         """The database's URL."""
@@ -95,6 +128,7 @@ def load_settings(config: Path | None = None) -> Settings:
     Raises:
         InputError: the file is not readable, or a setting is unknown or out of bounds.
     """
+    refuse_unknown(os.environ)
     try:
         return Settings(**_read(config))
     except ValidationError as error:
@@ -103,6 +137,24 @@ def load_settings(config: Path | None = None) -> Settings:
         rule = f"is refused: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
         remedy = f"known settings: {', '.join(sorted(Settings.model_fields))}"
         raise InputError(f"{name}={problem.get('input')!r}", rule, remedy) from error
+    except SettingsError as error:
+        name = next((n for n in sorted(Settings.model_fields, key=len, reverse=True) if n in str(error)), "settings")
+        value = os.environ.get(f"{PREFIX}{name.upper()}", "")
+        raise InputError(f"{PREFIX}{name.upper()}={value!r}", "is not a JSON list", """e.g. '["recur.example"]'""") from error
+
+
+def refuse_unknown(names: Iterable[str]) -> None:
+    """Refuse a variable with our prefix that means nothing: `RECUR_API_REQUIRE_KEY` would leave a service open.
+
+    Raises:
+        InputError: the first unknown one.
+    """
+    known = [f"{PREFIX}{name.upper()}" for name in (*Settings.model_fields, *_OF_CLIENTS)]
+    for name in sorted(names):
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "see docs/operations.md for the settings"
+            raise InputError(f"environment variable {name}", "is no setting", hint)
 
 
 def is_loopback(host: str) -> bool:

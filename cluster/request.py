@@ -15,7 +15,16 @@ from cluster.foresight import foresee
 from cluster.naming import check_name, check_seeds, named_profile, new_name
 from cluster.outcome import REQUEST_FILE
 from cluster.preparing import check_dataset, make_dataset, write_sweep_spec
-from cluster.resources import Choice, alive_nodes, choose_profile, placement_note, seed_slots, with_world
+from cluster.resources import (
+    CPU_PROFILE,
+    RECORD_PROFILE,
+    Choice,
+    alive_nodes,
+    choose_profile,
+    placement_note,
+    seed_slots,
+    with_world,
+)
 from cluster.seats import SweepPlan
 from cluster.session import Session, in_ray_job
 from cluster.storage import absolute_out, check_room, check_shared, check_storage, check_writable, sole_driver
@@ -85,7 +94,10 @@ def check_order(order: Order) -> Checked:
         InputError: the first thing that is wrong.
     """
     recipe = None if order.profile == AUTO else load_recipe(named_profile(order.profile), order.all_overrides)
+    if recipe is None:
+        _check_overrides(order.all_overrides)
     check_seeds(order.seeds or DEFAULT_SEEDS)
+    order.about.check()
     out = absolute_out(order.out, Path.home(), in_job=in_ray_job())
     for name in (order.sweep, order.resume):
         if name is not None:
@@ -99,7 +111,21 @@ def check_order(order: Order) -> Checked:
     dataset = load_dataset(order.data.expanduser().resolve()) if order.data else None
     if dataset and recipe:
         check_dataset(dataset, recipe)
-    return Checked(order=order, out=out, recipe=recipe, dataset=dataset, stored=stored)
+    checked = Checked(order=order, out=out, recipe=recipe, dataset=dataset, stored=stored)
+    _seeds(checked)
+    return checked
+
+
+def _check_overrides(overrides: Sequence[str]) -> None:
+    """Refuse, before a cluster is asked, what neither of the two profiles that `auto` may mean would take."""
+    refused: list[RecipeError] = []
+    for profile in (CPU_PROFILE, RECORD_PROFILE):
+        try:
+            load_recipe(profile, overrides)
+        except RecipeError as error:
+            refused.append(error)
+    if len(refused) == 2:
+        raise refused[0]
 
 
 def prepare_sweep(checked: Checked, session: Session, say: Say) -> Prepared:

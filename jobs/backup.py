@@ -30,11 +30,13 @@ def backup(
     """Write a consistent copy of the database; the folders of the sweeps are copied by any tool."""
     from api.settings import load_settings
     from api.store import backup as copy
-    from api.store import open_store
+    from api.store import check_there, open_store
 
     if out is not None:
         os.environ["RECUR_API_OUT"] = str(out.expanduser().resolve())
-    store = open_store(load_settings(config).database)
+    database = load_settings(config).database
+    check_there(database)
+    store = open_store(database)
     try:
         copy(store, file.expanduser().resolve())
     finally:

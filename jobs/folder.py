@@ -15,6 +15,7 @@ if __package__ in (None, ""):  # run as a file: the repository's root holds the 
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from jobs.errors import run_app
+from jobs.options import parse_baseline
 from recur.record.folder import UNNAMED, About
 
 app = typer.Typer(add_completion=False)
@@ -25,13 +26,13 @@ def folder(
     author: Annotated[str, typer.Option(help="Who submits.")] = UNNAMED,
     github: Annotated[str, typer.Option(help="Account of who submits.")] = UNNAMED,
     name: Annotated[str, typer.Option(help="Short name of the submission; default: its profile.")] = "",
-    baseline: Annotated[int | None, typer.Option(help="Number of the pull request that the score is held against.")] = None,
+    baseline: Annotated[str | None, typer.Option(help="Published line that the score is held against, e.g. 1334.")] = None,
     date: Annotated[str, typer.Option(help="YYYY-MM-DD; default: the day on which the last seed ended.")] = "",
 ) -> None:
     """Write README.md, submission.json, the script, logs and gates of a sweep; every number comes from its files."""
     from recur.record.folder.publish import publish  # the script's generator, which nothing else here needs
 
-    about = About(author=author, github_id=github, name=name, baseline_pr=baseline, date=date)
+    about = About(author=author, github_id=github, name=name, baseline_pr=parse_baseline(baseline), date=date).check()
     typer.echo(f"record folder: {publish(sweep.expanduser().resolve(), about)}")
 
 

@@ -41,6 +41,13 @@ def parse_seeds(text: str | None) -> tuple[int, ...] | None:
     return tuple(int(part) for part in parts)
 
 
+def parse_baseline(text: str | None) -> int | None:
+    """``1334``, ``#1334`` or ``PR 1334`` as the number of a published line. Raises InputError for any other."""
+    from recur.record.known import find_known
+
+    return None if text is None else find_known(text).pr
+
+
 def parse_overrides(values: Sequence[str]) -> dict[str, Any]:
     """``section.key=value`` as a mapping; values as in a profile's file, other text as it is.
 

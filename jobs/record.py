@@ -18,7 +18,7 @@ if __package__ in (None, ""):  # run as a file: the repository's root holds the 
 from cluster.driver import run_record
 from cluster.request import AUTO, Order
 from jobs.errors import run_app
-from jobs.options import parse_seeds
+from jobs.options import parse_baseline, parse_seeds
 from recur.record.folder import UNNAMED, About
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,7 +41,7 @@ def record(
     author: Annotated[str, typer.Option(help="Who submits, for the record folder.")] = UNNAMED,
     github: Annotated[str, typer.Option(help="Account of who submits.")] = UNNAMED,
     name: Annotated[str, typer.Option(help="Short name of the submission; default: its profile.")] = "",
-    baseline: Annotated[int | None, typer.Option(help="Pull request that the score is held against.")] = None,
+    baseline: Annotated[str | None, typer.Option(help="Published line that the score is held against, e.g. 1334.")] = None,
 ) -> None:
     """Run a recipe for several seeds, one Ray job a seed, and report bits per byte and bytes."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
@@ -58,7 +58,7 @@ def record(
         sweep=sweep,
         beside=beside,
         checkpoints=checkpoints,
-        about=About(author=author, github_id=github, name=name, baseline_pr=baseline),
+        about=About(author=author, github_id=github, name=name, baseline_pr=parse_baseline(baseline)),
     )
     raise typer.Exit(run_record(order, ROOT))
 

@@ -30,7 +30,7 @@ def settings_of(config: Path | None, *, port: int | None, out: Path | None, dash
 
 def first_key(settings: Settings) -> str | None:
     """An admin's key for a database that has no valid one; None otherwise."""
-    settings.folder.mkdir(parents=True, exist_ok=True)
+    settings.make_folder()
     store = open_store(settings.database)
     try:
         with store.write() as c:

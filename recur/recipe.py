@@ -48,7 +48,7 @@ def override(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
 def _with_overrides(tree: Tree, overrides: Sequence[str]) -> Recipe:
     for text in overrides:
         _apply_override(tree, text)
-    return recipe_from_json(json.dumps(tree))
+    return recipe_from_json(json.dumps(tree, default=str))  # a date of TOML becomes text, which no key takes
 
 
 def recipe_from_json(text: str) -> Recipe:
@@ -83,26 +83,48 @@ def source_sha256() -> str:
     return digest.hexdigest()
 
 
-def _read_profile(profile: str | Path) -> Tree:
-    if str(profile).endswith(".toml"):
-        path = Path(profile)
-        if not path.is_file():
-            raise RecipeError(f"profile={str(profile)!r}", "is not a file", "give a shipped name or an existing .toml file")
-        return _parse_profile(path.stem, path.read_text(encoding="utf-8"))
-    if profile not in profile_names():
-        near = difflib.get_close_matches(str(profile), profile_names(), n=1)
+def _read_profile(profile: str | Path, *, above: Path = Path(), chain: tuple[str, ...] = ()) -> Tree:
+    """The tree of a profile with what it extends.
+
+    Args:
+        profile: a shipped name or a path.
+        above: the folder that a relative path starts from.
+        chain: what has extended this one so far.
+    """
+    if not str(profile).endswith(".toml"):
+        return _shipped(str(profile), chain)
+    path = (above / profile).absolute()
+    if not path.is_file():
+        raise RecipeError(f"profile={str(profile)!r}", "is not a file", "give a shipped name or an existing .toml file")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(
+            f"profile={str(profile)!r}", f"cannot be read as text ({error})", "give a TOML file in UTF-8"
+        ) from error
+    return _parse_profile(path.stem, text, path.parent, (*chain, str(path)))
+
+
+def _shipped(name: str, chain: tuple[str, ...]) -> Tree:
+    if name not in profile_names():
+        near = difflib.get_close_matches(name, profile_names(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(profile_names())}, or a .toml file"
-        raise RecipeError(f"profile={str(profile)!r}", "is not a known profile", hint)
-    return _parse_profile(str(profile), resources.files("recur.profiles").joinpath(f"{profile}.toml").read_text("utf-8"))
+        raise RecipeError(f"profile={name!r}", "is not a known profile", hint)
+    text = resources.files("recur.profiles").joinpath(f"{name}.toml").read_text("utf-8")
+    return _parse_profile(name, text, Path(), (*chain, name))
 
 
-def _parse_profile(name: str, text: str) -> Tree:
+def _parse_profile(name: str, text: str, folder: Path, chain: tuple[str, ...]) -> Tree:
+    if len(set(chain)) < len(chain):
+        raise RecipeError(f"profile={name!r}", f"extends itself: {' -> '.join(chain)}", "let one of them extend another profile")
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"profile={name!r}", f"is not valid TOML ({error})", "mend the file") from error
     base = tree.pop("extends", None)
-    merged = _read_profile(base) if isinstance(base, str) else {}
+    if base is not None and not isinstance(base, str):
+        raise RecipeError(f"extends={base!r} in profile {name!r}", "must be one name or path in quotes", 'e.g. extends = "recur"')
+    merged = _read_profile(base, above=folder, chain=chain) if base is not None else {}
     _merge(merged, tree)
     merged["profile"] = name
     return merged

@@ -62,6 +62,15 @@ class Submitted:
     idempotency_key: str
 
 
+def _host(url: str) -> str | None:
+    """The host of a service's address; None where that is none."""
+    try:
+        parts = urlsplit(url)
+        return parts.hostname if parts.scheme in ("http", "https") and parts.port != 0 else None
+    except ValueError:  # of a port that is no number, or of brackets that are no address
+        return None
+
+
 class Client:
     """One service. Close it, or use it as a context manager.
 
@@ -83,8 +92,7 @@ class Client:
         sleep: Callable[[float], object] = time.sleep,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if (host := _host(url)) is None:
             raise InputError(f"service {url!r}", "must be http://host:port", f"e.g. {DEFAULT_URL}")
         if key is not None and not (key.isascii() and key.isprintable() and key.strip() == key and key):
             raise InputError("the service's key", "must be printable ASCII without spaces at its ends", "check RECUR_API_KEY")
@@ -93,7 +101,7 @@ class Client:
             base_url=self.url,
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx2.Timeout(TIMEOUT_S, connect=5.0),
-            trust_env=parts.hostname not in _LOOPBACK,  # never through a proxy to this machine
+            trust_env=host not in _LOOPBACK,  # never through a proxy to this machine
             transport=transport,
         )
 

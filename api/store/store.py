@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from api.store.engine import LOCK_WAIT_S, Engines, make_engines, parse_url
 from api.store.errors import StoreUnavailable, unavailable
 from api.store.migrate import MigrationState, migration_state, upgrade
+from recur.errors import InputError
 
 
 class Store:
@@ -99,6 +100,17 @@ def open_store(url: str, *, clock: Callable[[], float] = time.time) -> Store:
         store.close()
         raise
     return store
+
+
+def check_there(url: str) -> None:
+    """Refuse a SQLite file that is not there: to open it would make an empty one.
+
+    Raises:
+        InputError: as said.
+    """
+    parts = parse_url(url)
+    if parts.get_backend_name() == "sqlite" and parts.database and not Path(parts.database).is_file():
+        raise InputError(f"database {parts.database}", "does not exist", "give the service's --out, --config or RECUR_API_OUT")
 
 
 @contextmanager

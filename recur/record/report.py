@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from recur.errors import ArtifactError
 from recur.record.atomic import finite, read_json, write_bytes_atomic, write_json_atomic
 from recur.record.codec import from_json, to_json
 from recur.record.result import Phase, Scores, SeedResult, SweepResult
@@ -37,10 +38,11 @@ def read_sweep(path: Path) -> SweepResult:
     """The sweep in `sweep.json`; ``path`` is the file or its folder.
 
     Raises:
-        ArtifactError: the file is not a sweep.
-        FileNotFoundError: there is none.
+        ArtifactError: there is none, or the file is not a sweep.
     """
     file = path / JSON_NAME if path.is_dir() else path
+    if not file.is_file():
+        raise ArtifactError(str(file), "does not exist", "give the folder of a sweep, <out>/<sweep>")
     return from_json(SweepResult, read_json(file), where=str(file))
 
 

@@ -18,6 +18,7 @@ from cluster.storage import check_shared
 from recur.data.dataset import Dataset
 from recur.errors import DataError, InputError, PlacementError, RecipeError, StorageError
 from recur.record.atomic import write_json_atomic
+from recur.record.folder import About
 from tests.cluster.kit import WORKERS
 from tests.recipes import TINY, tiny_recipe
 
@@ -75,6 +76,9 @@ def test_the_longest_name_leaves_room_for_seed_and_attempt() -> None:
         ({"resume": "nothing"}, InputError, "is not a sweep in"),
         ({"docs": ("a.txt",), "data": Path("d")}, DataError, "two sources"),
         ({"data": Path("/nowhere")}, DataError, "/nowhere"),
+        ({"profile": "auto", "overrides": ("train.stepz=3",)}, RecipeError, "is not a key"),
+        ({"about": About(baseline_pr=9999)}, InputError, "is not a known line; near: #"),
+        ({"about": About(author=" ")}, InputError, "names nobody"),
     ],
 )
 def test_what_is_wrong_is_found_without_a_cluster(tmp_path: Path, fields: dict[str, object], kind: type, told: str) -> None:

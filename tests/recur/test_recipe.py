@@ -59,6 +59,8 @@ def test_overrides_are_typed_and_merged() -> None:
         ("optim.ema_decay=nan", "finite"),
         ("evaluate.stride=500", "at most evaluate.seq_len=64"),
         ("cluster.backend=nccl", "needs GPUs"),
+        ("train.steps=2026-01-01", "train.steps='2026-01-01' is refused"),
+        ("data.docs=[2026-01-01]", "data.docs"),
     ],
 )
 def test_a_bad_override_gets_one_line_with_value_rule_and_remedy(override: str, says: str) -> None:
@@ -85,6 +87,31 @@ def test_broken_profile_file_is_one_line(tmp_path: Path) -> None:
     path.write_text("[train\nsteps=")
     with pytest.raises(RecipeError, match="not valid TOML"):
         load_recipe(str(path))
+
+
+def test_a_profile_file_extends_one_beside_it_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "base.toml").write_text('extends = "smoke"\n[train]\nsteps = 3\n')
+    (tmp_path / "mine.toml").write_text('extends = "base.toml"\n')
+    monkeypatch.chdir("/")
+    assert load_recipe(tmp_path / "mine.toml").train.steps == 3
+
+
+@pytest.mark.parametrize(
+    ("blob", "told"),
+    [
+        (b'extends = "mine.toml"\n', "extends itself"),
+        (b'extends = ["smoke"]\n', "must be one name or path in quotes"),
+        (b'extends = "nothing.toml"\n', "is not a file"),
+        ('extends = "smoke" # \u00e9'.encode("latin-1"), "cannot be read as text"),
+        (b'extends = "smoke"\n[train]\nsteps = 2026-01-01\n', "train.steps='2026-01-01' is refused"),
+    ],
+)
+def test_a_profile_file_that_is_none_is_one_line(tmp_path: Path, blob: bytes, told: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(blob)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    assert told in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_fingerprint_follows_recipe_and_data_only() -> None:

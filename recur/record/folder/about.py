@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date as Day
+
+from recur.errors import InputError
+from recur.record.known import find_known
 
 UNNAMED = "unnamed"
 """Stands for an author that nobody gave; the README says so."""
@@ -26,6 +30,24 @@ class About:
     name: str = ""
     baseline_pr: int | None = None
     date: str = ""
+
+    def check(self) -> About:
+        """See that somebody submits, that the date is one, and the baseline a published line; returns self.
+
+        Raises:
+            InputError: the first that is not so.
+        """
+        for option, value in (("--author", self.author), ("--github", self.github_id)):
+            if not value.strip():
+                raise InputError(f"{option} {value!r}", "names nobody", f"leave it away for {UNNAMED!r}")
+        if self.date.strip():
+            try:
+                Day.fromisoformat(self.date.strip())
+            except ValueError as error:
+                raise InputError(f"--date {self.date}", f"is no day ({error})", "give YYYY-MM-DD") from error
+        if self.baseline_pr is not None:
+            find_known(str(self.baseline_pr))
+        return self
 
     def title(self, profile: str) -> str:
         """The name, on one line."""

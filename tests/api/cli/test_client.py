@@ -147,7 +147,7 @@ def test_an_answer_of_another_server_is_no_crash() -> None:
         client.sweeps()
 
 
-@pytest.mark.parametrize("url", ["", "127.0.0.1:8800", "ftp://x", "http://"])
+@pytest.mark.parametrize("url", ["", "127.0.0.1:8800", "ftp://x", "http://", "http://x:port", "http://x:99999", "http://[x"])
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(InputError, match="http://host:port"):
         Client(url)

@@ -173,6 +173,47 @@ def test_a_bad_settings_file_is_one_line_and_exit_code_2(tmp_path: Path, text: s
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        (
+            "RECUR_API_REQUIRE_KEY",
+            "true",
+            "environment variable RECUR_API_REQUIRE_KEY is no setting; did you mean RECUR_API_REQUIRE_KEYS?",
+        ),
+        ("RECUR_API_ALLOWED_HOSTS", "recur.example", "RECUR_API_ALLOWED_HOSTS='recur.example' is not a JSON list; e.g."),
+        ("RECUR_API_LOG_LEVEL", "foo", "log_level='FOO' is refused: input should be 'DEBUG'"),
+        ("RECUR_API_RAY_DASHBOARD", "foo", "ray_dashboard='foo' is refused: value error, must be http://host:port"),
+        ("RECUR_API_RAY_DASHBOARD", "http://h:99999", "ray_dashboard='http://h:99999' is refused: value error, port"),
+        ("RECUR_API_OUT", __file__, "cannot be made a folder (File exists); give another by RECUR_API_OUT or --out"),
+    ],
+)
+def test_a_bad_variable_is_one_line_and_exit_code_2(
+    name: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("api.__main__.configure_logs", lambda _: None)
+    monkeypatch.setenv(name, value)
+    assert main([]) == 2
+    error = capsys.readouterr().err
+    assert told in error and error.count("\n") == 1
+
+
+def test_the_variables_of_the_command_line_and_a_small_letter_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RECUR_API_URL": "http://x", "RECUR_API_KEY": "k", "RECUR_API_LOG_LEVEL": "debug"}.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().log_level == "DEBUG"
+
+
+def test_keys_of_a_database_that_is_not_there_make_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RECUR_API_OUT", str(tmp_path / "typo"))
+    for words in (["key", "list"], ["key", "revoke", "abc"]):
+        assert main(words) == 2
+        assert "does not exist; give the service's --out" in capsys.readouterr().err
+    assert not (tmp_path / "typo").exists()
+
+
 @pytest.mark.service
 def test_the_first_key_is_made_on_the_command_line_and_shown_once(tmp_path: Path) -> None:
     file = tmp_path / "service.toml"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from api.store import Store, StoreUnavailable, attempts, backup, open_store, swe
 from recur.errors import InputError
 from tests.api.postgres import Postgres
 from tests.api.store.kit import integrity, numbers, put
+from tests.cluster.kit import ROOT
 
 
 def test_a_backup_taken_while_sweeps_come_in_is_whole(sqlite_store: Store, tmp_path: Path) -> None:
@@ -66,3 +69,11 @@ def test_postgres_is_left_to_pg_dump(postgres: Postgres) -> None:
     with pytest.raises(InputError, match="pg_dump"):
         backup(store, Path("/nowhere/copy"))
     store.close()
+
+
+def test_a_backup_of_a_database_that_is_not_there_is_refused_and_makes_none(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "jobs.cli", "backup", str(tmp_path / "copy.db"), "--out", str(tmp_path / "typo")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "service.sqlite does not exist; give the service's --out" in done.stderr
+    assert list(tmp_path.iterdir()) == []

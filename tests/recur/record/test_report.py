@@ -73,7 +73,9 @@ def test_a_sweep_without_seeds_is_still_two_whole_files(tmp_path: Path) -> None:
     assert len(read_results(tmp_path)) == 0
 
 
-def test_a_file_that_is_no_sweep_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_a_sweep_and_a_file_that_is_none_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"sweep\.json does not exist; give the folder of a sweep"):
+        read_sweep(tmp_path)
     (tmp_path / "sweep.json").write_text("{}")
     with pytest.raises(ArtifactError, match=r"sweep\.json"):
         read_sweep(tmp_path)

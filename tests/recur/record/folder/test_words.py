@@ -126,3 +126,10 @@ def test_the_checker_finds_no_fault_in_our_own_folder(three: Path, tiny_dataset:
     assert check_folder(written(gather(three), three)).findings == ()
     timed = check_folder(written(fineweb(tiny_dataset, tmp_path / "timed"), tmp_path / "timed"))
     assert {finding.level for finding in timed.findings} <= {Level.NOTE}
+
+
+@pytest.mark.parametrize("date", ["2026-13-45", "yesterday", "26"])
+def test_a_date_that_is_none_is_refused(date: str) -> None:
+    with pytest.raises(InputError, match=f"--date {date} is no day"):
+        dataclasses.replace(ABOUT, date=date).check()
+    assert dataclasses.replace(ABOUT, date="2026-11-29").check().date == "2026-11-29"
