@@ -83,16 +83,21 @@ class _StoreCollector(Collector):
 
     def _read(self) -> list[Metric]:
         with self._store.read() as c:
-            states = counts.states(c)
+            states, replaced = counts.states(c), counts.states(c, replaced=True)
             depth = counts.queue_depth(c)
             scores = finished.score_summary(c)
         seeds = GaugeMetricFamily("recur_seeds", "Seeds by the state of their current attempt", labels=["state"])
         for state, count in states.items():
             seeds.add_metric([state.value], count)
+        before = GaugeMetricFamily(
+            "recur_replaced_attempts", "Attempts that another one has followed, by how they ended", labels=["state"]
+        )
+        for state, count in replaced.items():
+            before.add_metric([state.value], count)
         queue = GaugeMetricFamily("recur_queue_depth", "Seeds that wait for a slot", labels=["pool"])
         for pool, count in depth.items():
             queue.add_metric([pool.value], count)
-        found: list[Metric] = [seeds, queue]
+        found: list[Metric] = [seeds, before, queue]
         if scores.best is not None and scores.mean is not None:
             best = GaugeMetricFamily("recur_best_val_bpb", "Lowest sliding score of a SUCCEEDED seed", value=scores.best)
             mean = GaugeMetricFamily("recur_mean_val_bpb", "Mean sliding score of the SUCCEEDED seeds", value=scores.mean)

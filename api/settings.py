@@ -134,8 +134,10 @@ def load_settings(config: Path | None = None) -> Settings:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in problem["loc"]) or "settings"
-        rule = f"is refused: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
-        remedy = f"known settings: {', '.join(sorted(Settings.model_fields))}"
+        said = str(problem["msg"]).removeprefix("Value error, ")
+        rule = f"is refused: {said[:1].lower()}{said[1:]}"
+        unknown = problem["type"] == "extra_forbidden"
+        remedy = f"known settings: {', '.join(sorted(Settings.model_fields))}" if unknown else "see docs/operations.md"
         raise InputError(f"{name}={problem.get('input')!r}", rule, remedy) from error
     except SettingsError as error:
         name = next((n for n in sorted(Settings.model_fields, key=len, reverse=True) if n in str(error)), "settings")

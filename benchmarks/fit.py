@@ -165,13 +165,14 @@ def main() -> int:
     parser.add_argument(
         "--work", type=Path, help="folder of checkpoints and results to keep, reuse and go on with; default: a temporary one"
     )
-    parser.add_argument("--out", type=Path, default=RESULTS / "fit.json")
+    parser.add_argument("--out", type=Path, help="JSON to write; default: with --full benchmarks/results/fit.json, else none")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="recur-fit-") as scratch:
         root = args.work or Path(scratch)
         runs = [one(args, root, width, seed) for width, seed in (FULL if args.full else ((args.width, args.seed),))]
-    save(args.out, {"benchmark": "fit", "runs": runs})
-    print(f"results: {args.out}")
+    if out := args.out or (RESULTS / "fit.json" if args.full else None):
+        save(out, {"benchmark": "fit", "runs": runs})
+        print(f"results: {out}")
     return 0 if all(f["met"] for run in runs for part in ("ratios", "coding", "caps") for f in run[part]) else 1
 
 

@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--docs", nargs="*")
     parser.add_argument("--work", type=Path)
-    parser.add_argument("--out", type=Path, default=RESULTS / "rules.json")
+    parser.add_argument("--out", type=Path, help="JSON to write, e.g. benchmarks/results/rules.json; default: none")
     args = parser.parse_args()
     runs: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory(prefix="recur-rules-") as scratch:
@@ -66,7 +66,8 @@ def main() -> None:
             for row in rows:
                 print(f"width {width} {row.name:34} {row.total_bytes:10,} bytes  KL {row.kl:.6f} +- {row.kl_se:.6f}")
             runs.append({"width": width, "seed": args.seed, "rows": [asdict(row) for row in rows]})
-    save(args.out, {"benchmark": "rules", "text": "training text the run has not seen", "runs": runs})
+    if args.out is not None:
+        save(args.out, {"benchmark": "rules", "text": "training text the run has not seen", "runs": runs})
 
 
 if __name__ == "__main__":

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, not_, select
 
 from api.store.rows import Pool
 from api.store.tables import attempts
 from recur.record.result import State
 
 
-def states(c: Connection) -> dict[State, int]:
-    """How many current attempts are in each state; states without any are 0."""
-    by_state = select(attempts.c.state, func.count()).where(attempts.c.is_current).group_by(attempts.c.state)
+def states(c: Connection, *, replaced: bool = False) -> dict[State, int]:
+    """How many attempts are in each state, current ones or those that another one has replaced; states without any are 0."""
+    which = not_(attempts.c.is_current) if replaced else attempts.c.is_current
+    by_state = select(attempts.c.state, func.count()).where(which).group_by(attempts.c.state)
     found = {State(state): count for state, count in c.execute(by_state)}
     return {state: found.get(state, 0) for state in State}
 

@@ -111,6 +111,7 @@ def test_metrics_count_requests_seeds_and_scores(service: Running) -> None:
     lines = dict(line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#"))
     assert lines['recur_seeds{state="SUCCEEDED"}'] == "2.0"
     assert lines['recur_seeds{state="FAILED"}'] == "1.0"
+    assert lines['recur_replaced_attempts{state="FAILED"}'] == "0.0"
     assert lines['recur_queue_depth{pool="cpu"}'] == "1.0"
     assert float(lines["recur_best_val_bpb"]) == 1.08
     assert float(lines["recur_mean_val_bpb"]) == pytest.approx(1.09)
@@ -119,6 +120,8 @@ def test_metrics_count_requests_seeds_and_scores(service: Running) -> None:
     assert lines["recur_reconcile_seconds_count"] == "1.0"
     assert lines["recur_admit_latency_seconds_sum"] == "12.0"
     assert lines['recur_ray_call_errors_total{call="info"}'] == "1.0"
+    service.client.post(f"/v1/sweeps/{sweep}/retry", json={})
+    assert 'recur_replaced_attempts{state="FAILED"} 1.0' in service.client.get("/metrics").text
 
 
 def test_versions_profiles_and_lines_are_those_of_the_package(shared: Running) -> None:
@@ -183,8 +186,8 @@ def test_a_bad_settings_file_is_one_line_and_exit_code_2(tmp_path: Path, text: s
         ),
         ("RECUR_API_ALLOWED_HOSTS", "recur.example", "RECUR_API_ALLOWED_HOSTS='recur.example' is not a JSON list; e.g."),
         ("RECUR_API_LOG_LEVEL", "foo", "log_level='FOO' is refused: input should be 'DEBUG'"),
-        ("RECUR_API_RAY_DASHBOARD", "foo", "ray_dashboard='foo' is refused: value error, must be http://host:port"),
-        ("RECUR_API_RAY_DASHBOARD", "http://h:99999", "ray_dashboard='http://h:99999' is refused: value error, port"),
+        ("RECUR_API_RAY_DASHBOARD", "foo", "ray_dashboard='foo' is refused: must be http://host:port"),
+        ("RECUR_API_RAY_DASHBOARD", "http://h:99999", "ray_dashboard='http://h:99999' is refused: port"),
         ("RECUR_API_OUT", __file__, "cannot be made a folder (File exists); give another by RECUR_API_OUT or --out"),
     ],
 )
