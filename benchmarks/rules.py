@@ -22,7 +22,6 @@ from benchmarks.lab.checkpoint import Checkpoint, bench_recipe, make_checkpoint
 from benchmarks.lab.compare import Row, measure, save
 from benchmarks.lab.ours import Ours
 
-RESULTS = Path(__file__).resolve().parent / "results"
 SLOPES = [
     (f"slope p={p} by {layout}", [f"quantize.slope_exponent={p}", f"quantize.step_layout={layout}"])
     for layout in ("matrix", "row", "row_column")

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console, RenderableType
 
 from recur.errors import InputError
+from recur.record.known import find_known
 
 if TYPE_CHECKING:  # the client loads in half a second, which a wrong option need not wait for
     from api.client import Client
@@ -43,8 +44,6 @@ def parse_seeds(text: str | None) -> tuple[int, ...] | None:
 
 def parse_baseline(text: str | None) -> int | None:
     """``1334``, ``#1334`` or ``PR 1334`` as the number of a published line. Raises InputError for any other."""
-    from recur.record.known import find_known
-
     return None if text is None else find_known(text).pr
 
 
