@@ -108,7 +108,7 @@ class Broadcaster:
         Last-Event-ID, when the service stops or the database is away.
         """
         feed = self._feeds.get(sweep)
-        if feed is None:
+        if feed is None or feed.finished:  # a slow reader may still hold what was finished before a retry
             feed = self._feeds[sweep] = _Feed(newest=newest)
             self._wake.set()
         feed.watchers += 1

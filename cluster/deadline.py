@@ -7,6 +7,7 @@ many may be open at once; where all of them hang, the next call is answered at o
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import TypeVar
@@ -23,11 +24,16 @@ class Deadline:
     Args:
         timeout_s: how long a call may take.
         most: calls that may be open at once, those past their deadline included.
+        forget_s: how long a call that never returns counts as open: its place would be lost for ever.
+        clock: seconds.
     """
 
-    def __init__(self, timeout_s: float, *, most: int = 8) -> None:
-        self.timeout_s, self._most = timeout_s, most
-        self._free = threading.Semaphore(most)
+    def __init__(
+        self, timeout_s: float, *, most: int = 8, forget_s: float = 600.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.timeout_s, self._most, self._forget_s, self._clock = timeout_s, most, forget_s, clock
+        self._open: dict[object, float] = {}
+        self._lock = threading.Lock()
 
     def call(self, what: str, fn: Callable[[], T]) -> T:
         """``fn()``, or its exception.
@@ -35,21 +41,30 @@ class Deadline:
         Raises:
             JobsUnreachable: no answer in time, or too many calls without one.
         """
-        if not self._free.acquire(blocking=False):
-            raise JobsUnreachable(f"{what}: {self._most} earlier calls to the job system have no answer yet")
+        place = self._take(what)
         answer: Future[T] = Future()
-        threading.Thread(target=self._run, args=(fn, answer), name=f"deadline-{what}", daemon=True).start()
+        threading.Thread(target=self._run, args=(fn, answer, place), name=f"deadline-{what}", daemon=True).start()
         if not wait([answer], self.timeout_s).done:
             raise JobsUnreachable(f"{what}: the job system gave no answer in {self.timeout_s:g} s")
         return answer.result()
 
-    def _run(self, fn: Callable[[], T], answer: Future[T]) -> None:
+    def _take(self, what: str) -> object:
+        place, now = object(), self._clock()
+        with self._lock:
+            self._open = {one: began for one, began in self._open.items() if now - began < self._forget_s}
+            if len(self._open) >= self._most:
+                raise JobsUnreachable(f"{what}: {self._most} earlier calls to the job system have no answer yet")
+            self._open[place] = now
+        return place
+
+    def _run(self, fn: Callable[[], T], answer: Future[T], place: object) -> None:
         try:
             answer.set_result(fn())
         except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it again
             answer.set_exception(error)
         finally:
-            self._free.release()
+            with self._lock:
+                self._open.pop(place, None)
 
 
 class TimedJobs:

@@ -1,7 +1,8 @@
 """What a sweep needs before its first seed: the dataset, the bytes of its program, its spec on disk.
 
 Used by the command line (`cluster.request`) and, in a process of its own, by the service: `prepare_request` reads a
-request.json that holds nothing but checked values, and writes sweep_spec.json whole. Doing it twice does no harm.
+request.json that holds nothing but checked values, and writes sweep_spec.json whole. Doing it twice does no
+harm; what an earlier program has prepared is prepared again.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from recur.config import Recipe
 from recur.data.corpus import prepare
 from recur.data.dataset import Dataset, check_lengths
 from recur.errors import ArtifactError, DataError
-from recur.recipe import fingerprint, recipe_from_json, recipe_to_json
+from recur.recipe import fingerprint, recipe_from_json, recipe_to_json, source_sha256
 from recur.record.atomic import read_json, write_json_atomic
 from recur.record.bundle import with_code_bytes
-from recur.seedspec import SWEEP_SPEC_FILE, SeedSpec
+from recur.seedspec import SWEEP_SPEC_FILE, SeedSpec, program_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ def prepare_request(path: Path) -> Path:
         RecurError: it could not be done.
     """
     request, spec = read_request(path), path.with_name(SWEEP_SPEC_FILE)
-    if spec.exists():
+    if spec.exists() and program_of(spec) in (None, source_sha256()):
         return spec
     check_writable(request.out)
     recipe = with_code_bytes(request.recipe)
@@ -127,6 +128,7 @@ def write_sweep_spec(template: SeedSpec, seeds: Sequence[int], identity: str) ->
         "sweep": template.sweep,
         "seeds": list(seeds),
         "fingerprint": identity,
+        "source_sha256": source_sha256(),
         "dataset_root": str(template.dataset_root),
         "note": template.note,
         "checkpoints": template.checkpoints,

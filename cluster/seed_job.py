@@ -11,9 +11,10 @@ from pathlib import Path
 from cluster.outcome import cancelled, write_failure
 from cluster.seal import write_seal
 from cluster.session import join_as_seed_job
-from recur.errors import InputError, StorageError
+from recur.errors import InputError, RecipeError, StorageError
 from recur.pipeline import run_seed
-from recur.seedspec import SeedSpec, load_spec
+from recur.recipe import source_sha256
+from recur.seedspec import SWEEP_SPEC_FILE, SeedSpec, load_spec, program_of
 
 EXIT_OK, EXIT_INPUT, EXIT_ORPHANED = 0, 2, 3
 _log = logging.getLogger(__name__)
@@ -34,8 +35,9 @@ def run_spec(path: Path) -> int:
         _log.warning("cancelled_before_start sweep=%s seed=%d", spec.sweep, spec.seed)
         return EXIT_OK
     _end_with_parent()
-    join_as_seed_job()
     try:
+        check_program(spec)
+        join_as_seed_job()
         result = run_seed(spec, RayBackend(spec.recipe.cluster))
         write_seal(spec.attempt_dir)
     except Exception as error:
@@ -45,6 +47,18 @@ def run_spec(path: Path) -> int:
         raise
     _log.info("done sweep=%s seed=%d state=%s val_bpb=%s", spec.sweep, spec.seed, result.state, result.val_bpb.sliding)
     return EXIT_OK
+
+
+def check_program(spec: SeedSpec) -> None:
+    """See that this program is the one that the sweep was begun with: seeds of two programs make no mean.
+
+    Raises:
+        RecipeError: it is another one, by an upgrade say. Without this the seed would run whole, and end INVALID.
+    """
+    theirs, ours = program_of(spec.sweep_root / SWEEP_SPEC_FILE), source_sha256()
+    if theirs is not None and theirs != ours:
+        rule = f"was begun with the program {theirs[:12]}, and this one is {ours[:12]}"
+        raise RecipeError(f"sweep {spec.sweep}", rule, "start a new sweep, or go back to that program")
 
 
 def _end_with_parent(poll_s: float = 1.0) -> None:

@@ -103,3 +103,16 @@ def load_spec(path: Path) -> SeedSpec:
         raise ArtifactError(str(path), "does not exist", "give the spec.json of an attempt") from error
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(str(path), f"is not a seed's spec ({error!r})", "let record.py write it") from error
+
+
+def program_of(sweep_spec: Path) -> str | None:
+    """The hash of the source that a sweep was begun with (`recur.recipe.source_sha256`); None where its file does not tell.
+
+    Raises:
+        ArtifactError: the file is no JSON.
+    """
+    if not sweep_spec.exists():
+        return None
+    told: Any = read_json(sweep_spec)
+    found = told.get("source_sha256") if isinstance(told, dict) else None
+    return found if isinstance(found, str) else None

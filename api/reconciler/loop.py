@@ -1,8 +1,9 @@
 """The loop that makes what the store says true: it alone talks to the job system, and it can be killed at any point.
 
 A round: look at open attempts and act on what is seen; submit what is SUBMITTING; prepare; admit, and submit what was
-admitted; report. Nothing is kept in memory that the next process could not find again, so a restart needs no recovery: open
-rows are the adoption (P11).
+admitted; report. Nothing is kept in memory that the next process needs, so a restart needs no recovery: open rows are the
+adoption (P11). What a restart forgets is told later or not at all, and changes no state: since when a job has been silent or
+refused, and which ended attempts might still leave a late result.
 """
 
 from __future__ import annotations

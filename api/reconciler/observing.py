@@ -76,6 +76,8 @@ class Observing:
         if most_s is not None and row.running_at is not None and found.result is None and now - row.running_at > most_s:
             self.endings.begin(row, Ending.TIMEOUT, f"it ran longer than max_run_s={most_s:g}")
             return
+        if found.result is not None:
+            self._explain(row, "its result is there; its numbers count when its job has ended")
         self._keep_beat(row, found)
         self._keep_log(row)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from api.reconciler.desk import Desk, Round
@@ -16,9 +17,10 @@ from api.store.rows import Pool, SweepRow
 from cluster.look import check_plain
 from cluster.outcome import REQUEST_FILE
 from recur.errors import ArtifactError
+from recur.recipe import source_sha256
 from recur.record.atomic import read_json, write_json_atomic
 from recur.record.result import State
-from recur.seedspec import SWEEP_SPEC_FILE
+from recur.seedspec import SWEEP_SPEC_FILE, program_of
 
 _log = logging.getLogger(__name__)
 _BAD_INPUT = 2
@@ -37,10 +39,16 @@ class Preparing:
     slots: Slots
     errand: Errand = field(default_factory=Errand)
     tries: Tries = field(default_factory=Tries)
+    _renewed: bool = False
 
     def attend(self, round_: Round) -> None:
         """Take in what the helper has done, or give it the next sweep."""
         with round_.guard("prepare"):
+            if not self._renewed:
+                self._renew()
+                self._renewed = True
+            if self.errand.busy and not self._wanted(self.errand.row):
+                self.errand.kill()
             done = self.errand.finished(self.desk.clock(), self.desk.settings.prepare_timeout_s)
             if done is not None:
                 self._take(self.errand.row, done)
@@ -49,6 +57,22 @@ class Preparing:
                 row = self._next()
                 if row is not None:
                     self._start(row)
+
+    def _renew(self) -> None:
+        """What an earlier program has prepared and nobody has begun is prepared again: its seeds could not run with this one."""
+        ours = source_sha256()
+        with self.desk.store.read() as c:
+            rows = sweeps.unbegun(c, _LOOKED_AT)
+        for row in rows:
+            if _program_of(self.desk.out / row.sweep / SWEEP_SPEC_FILE) not in (None, ours):
+                with self.desk.store.write() as c:
+                    sweeps.prepare_again(c, row)
+                _log.info("prepared_again sweep=%s program=%s", row.sweep, ours[:12])
+
+    def _wanted(self, row: SweepRow) -> bool:
+        """Whether any seed of a sweep still waits."""
+        with self.desk.store.read() as c:
+            return any(attempt.state is State.QUEUED for attempt in attempts.current(c, row.sweep))
 
     def _start(self, row: SweepRow) -> None:
         request = {"sweep": row.sweep, "seeds": list(row.seeds), "recipe": dict(row.recipe)}
@@ -115,3 +139,12 @@ class Preparing:
                     attempts.move(c, attempt, State.FAILED, now=now, reason=reason[:1000] or "its data could not be prepared")
         self.tries.forget(row.sweep)
         _log.warning("unpreparable sweep=%s reason=%s", row.sweep, reason)
+
+
+def _program_of(path: Path) -> str | None:
+    """As `program_of`; a file that is none tells nothing."""
+    try:
+        check_plain(path, _LARGEST_SPEC_BYTES)
+        return program_of(path)
+    except (ArtifactError, RecursionError):
+        return None

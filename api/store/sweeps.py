@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, exists, insert, select, update
+from sqlalchemy import Connection, Row, Select, exists, insert, or_, select, update
 
 from api.store import attempts as seeds
 from api.store import events
@@ -23,9 +23,11 @@ __all__ = [
     "create",
     "get",
     "listed",
+    "prepare_again",
     "prepared",
     "reported",
     "state_of",
+    "unbegun",
     "unprepared",
     "unreported",
 ]
@@ -112,6 +114,20 @@ def prepared(
         return None
     events.add(c, sweep, "prepared", at=now, data={"fingerprint": fingerprint, "note": note})
     return _known(c, sweep)
+
+
+def unbegun(c: Connection, limit: int) -> tuple[SweepRow, ...]:
+    """Prepared sweeps of which no seed has ever been admitted, in the order of the queue."""
+    begun = or_(attempts.c.state != State.QUEUED, attempts.c.attempt > 1)
+    none = ~exists().where(attempts.c.sweep == sweeps.c.sweep, begun)
+    found = _rows().where(sweeps.c.reported_at.is_(None), sweeps.c.prepared_at.is_not(None), none)
+    return _all(c, found.order_by(sweeps.c.rank, sweeps.c.sweep).limit(limit))
+
+
+def prepare_again(c: Connection, row: SweepRow) -> None:
+    """Forget that a sweep of which no seed has begun was prepared."""
+    same = (sweeps.c.sweep == row.sweep, sweeps.c.version == row.version)
+    c.execute(update(sweeps).where(*same).values(prepared_at=None, version=sweeps.c.version + 1))
 
 
 def cancel_asked(c: Connection, sweep: str, *, now: float) -> SweepRow:

@@ -15,10 +15,12 @@ import pytest
 from cluster import seed_job
 from cluster.failure import Cause
 from cluster.outcome import mark_cancelled, read_failure
+from cluster.preparing import write_sweep_spec
 from jobs import seed
 from jobs.errors import run_app
 from recur.data.dataset import Dataset
 from recur.errors import ArtifactError
+from recur.record.atomic import write_json_atomic
 from recur.record.report import read_sweep
 from recur.seedspec import SeedSpec, load_spec, save_spec
 from tests.cluster.kit import ROOT, clean_environment, script
@@ -70,6 +72,21 @@ def test_a_job_that_starts_after_its_cancel_ends_at_once(tmp_path: Path, tiny_da
     save_spec(path, spec)
     mark_cancelled(spec.attempt_dir)
     assert seed_job.run_spec(path) == 0
+    assert not spec.attempt_dir.path("train.json").exists()
+
+
+def test_a_job_of_another_program_ends_at_once_and_says_so(tmp_path: Path, tiny_dataset: Dataset) -> None:
+    spec = a_spec(tmp_path, tiny_dataset)
+    path = spec.attempt_dir.create().path("spec.json")
+    save_spec(path, spec)
+    write_sweep_spec(spec, (7,), "fingerprint")
+    seed_job.check_program(spec)
+    begun = json.loads((spec.sweep_root / "sweep_spec.json").read_text())
+    write_json_atomic(spec.sweep_root / "sweep_spec.json", begun | {"source_sha256": "0123456789abcdef"})
+    assert seed_job.run_spec(path) == seed_job.EXIT_INPUT
+    told = read_failure(spec.attempt_dir)
+    assert told is not None and told.kind is Cause.INPUT
+    assert told.message.startswith("sweep swp was begun with the program 0123456789ab, and this one is ")
     assert not spec.attempt_dir.path("train.json").exists()
 
 

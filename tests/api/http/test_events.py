@@ -79,6 +79,32 @@ def test_a_sweep_cancelled_before_it_was_prepared_ends_without_a_report(service:
     assert parsed(service.client.get(f"/v1/sweeps/{sweep}/events").text)[-1]["event"] == "end"
 
 
+def test_a_reader_stuck_in_a_finished_stream_keeps_nobody_from_a_retry(service: Running) -> None:
+    sweep = service.submit(seeds=[1])["id"]
+    service.client.post(f"/v1/sweeps/{sweep}/cancel")
+
+    async def scene() -> None:
+        broadcaster = Broadcaster(service.ctx.store, poll_s=0.02)
+        running = asyncio.create_task(broadcaster.run())
+        async with aclosing(broadcaster.follow(sweep, 0, 1)) as stuck:
+            first = await anext(aiter(stuck))
+            assert first.id == "1"
+            await asyncio.sleep(0.3)  # the feed is found finished while this reader sleeps
+            service.client.post(f"/v1/sweeps/{sweep}/retry", json={})
+            with service.ctx.store.read() as c:
+                last = events.since(c, sweep, 0, 100)[-1].number
+            async with aclosing(broadcaster.follow(sweep, last, last)) as later:
+                told = asyncio.create_task(anext(aiter(later)))
+                await asyncio.sleep(0.1)
+                with service.ctx.store.write() as c:
+                    events.add(c, sweep, "warning", at=1.0, data={})
+                assert (await asyncio.wait_for(told, 5)).id == str(last + 1)
+        broadcaster.close()
+        await running
+
+    asyncio.run(scene())
+
+
 def test_two_hundred_watchers_cost_one_look_an_event(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = service.submit(seeds=[1])["id"]
     reads = 0

@@ -17,7 +17,7 @@ from api.reconciler.helper import OUTCOME_FILE, REPORT_FILE
 from api.store import Store, attempts, open_store, sweeps
 from api.store.rows import AttemptRow, NewSweep, Pool, SweepRow
 from cluster.outcome import REQUEST_FILE
-from recur.recipe import recipe_to_json
+from recur.recipe import recipe_to_json, source_sha256
 from recur.record.atomic import read_json, write_json_atomic
 from recur.record.attempt import AttemptDir
 from recur.record.result import State
@@ -82,12 +82,13 @@ class StubHelper:
 
     Attributes:
         answer: how the next tasks end; code 0 leaves the files that the scripts would.
+        program: that prepares.
         prepared, reported: names of the sweeps, in order.
     """
 
     def __init__(self, out: Path) -> None:
         self.out, self.answer = out, Done(code=0, line="")
-        self.hangs = False
+        self.hangs, self.program = False, source_sha256()
         self.prepared: list[str] = []
         self.reported: list[str] = []
         self.tasks: list[StubTask] = []
@@ -96,7 +97,13 @@ class StubHelper:
         self.prepared.append(row.sweep)
         request: Any = read_json(self.out / row.sweep / REQUEST_FILE)
         if self.answer.code == 0 and not self.hangs:
-            told = {**request, "fingerprint": "f" * 64, "dataset_root": str(self.out / "datasets" / "d"), "note": ""}
+            told = {
+                **request,
+                "fingerprint": "f" * 64,
+                "source_sha256": self.program,
+                "dataset_root": str(self.out / "datasets" / "d"),
+                "note": "",
+            }
             write_json_atomic(self.out / row.sweep / "sweep_spec.json", told)
         return self._task()
 

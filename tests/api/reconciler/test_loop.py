@@ -103,6 +103,19 @@ def test_where_every_call_hangs_the_next_one_is_answered_at_once() -> None:
     wait_for(lambda: _answers(deadline), 5, every_s=0.02)
 
 
+def test_a_call_that_never_returns_gives_its_place_back_in_the_end() -> None:
+    now, never = [0.0], threading.Event()
+    deadline = Deadline(0.02, most=1, forget_s=600.0, clock=lambda: now[0])
+    with pytest.raises(JobsUnreachable, match="no answer"):
+        deadline.call("info", lambda: never.wait(10))
+    now[0] = 599.0
+    with pytest.raises(JobsUnreachable, match="1 earlier calls"):
+        deadline.call("info", lambda: None)
+    now[0] = 600.0
+    assert deadline.call("info", lambda: True)
+    never.set()
+
+
 def _answers(deadline: Deadline) -> bool:
     try:
         return deadline.call("info", lambda: True)

@@ -14,6 +14,7 @@ from api.reconciler.errand import PAUSE_S
 from api.store import sweeps
 from api.store.rows import Pool
 from api.store.tables import sweeps as sweeps_table
+from recur.recipe import source_sha256
 from recur.record.atomic import write_json_atomic
 from recur.record.result import State
 from tests.api.reconciler.kit import RECIPE, REPORT_FILE, START, Bench, on_gpus, quick_folder
@@ -97,11 +98,27 @@ def test_a_sweep_cancelled_while_it_is_prepared_stays_cancelled(bench: Bench) ->
     bench.submit("swp", 1)
     bench.tick()
     bench.cancel("swp")
-    bench.helper.hangs = False
-    bench.helper.tasks[0].done = Done(code=0, line="")
+    bench.tick()
+    assert bench.helper.tasks[0].killed and bench.loop.health.preparing is None  # the next sweep need not wait for it
     bench.ticks(3)
     assert bench.states("swp") == [State.CANCELLED]
     assert bench.stub.accepted() == []
+
+
+def test_what_an_earlier_program_has_prepared_and_nobody_has_begun_is_prepared_again() -> None:
+    with quick_folder() as folder:
+        bench = Bench(folder, cpu_slots=1)
+        bench.helper.program = "of another day"
+        bench.submit("begun", 1)
+        bench.submit("waits", 2)
+        bench.ticks(5)
+        assert bench.helper.prepared == ["begun", "waits"]
+        assert bench.states("begun") + bench.states("waits") == [State.SUBMITTED, State.QUEUED]
+        bench.helper.program = source_sha256()
+        for _ in range(2):
+            bench.restart()
+            bench.ticks(3)
+            assert bench.helper.prepared == ["begun", "waits", "waits"]
 
 
 def test_a_recipe_of_another_version_fails_its_seeds_and_not_the_loop(bench: Bench) -> None:
