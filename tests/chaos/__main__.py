@@ -21,7 +21,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from cluster.seats import resume_seats
-from cluster.sweep import SweepLoop
 from recur.data.corpus import prepare
 from recur.record.atomic import write_json_atomic
 from recur.record.attempt import artifact_path, read_seed_result
@@ -92,7 +91,7 @@ class Chaos:
         if all(seat.state is State.SUCCEEDED for seat in run.loop.seats):
             return
         self.nodes.all_alive()
-        run.loop = SweepLoop(run.plan, run.loop.jobs, clock=time.time, seats=resume_seats(run.plan, run.loop.jobs))
+        run.loop = run.driven(resume_seats(run.plan, run.jobs))
         run.until(lambda: run.loop.done, LONGEST_S)
         for seat in run.loop.seats:
             if seat.state is not State.SUCCEEDED:

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ import requests
 
 from cluster.job_client import RayJobs
 from cluster.launch import seed_environment
+from cluster.resources import seed_slots
 from cluster.seats import Seat, SweepPlan
 from cluster.session import OWN_CLUSTER
 from cluster.sweep import SweepLoop
@@ -170,17 +171,22 @@ class Run:
         template: of its seeds.
         seeds: which.
         head: where.
-        slots: seeds at a time.
     """
 
-    def __init__(self, template: SeedSpec, seeds: tuple[int, ...], head: Head, *, slots: int = NODES) -> None:
+    def __init__(self, template: SeedSpec, seeds: tuple[int, ...], head: Head) -> None:
         environment = seed_environment(ROOT)
         variables = environment["env_vars"]
         assert isinstance(variables, dict)
         variables |= {OWN_CLUSTER: head.gcs, "RAY_ADDRESS": head.gcs, "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"}
-        self.plan = SweepPlan(template=template, seeds=seeds, slots=slots, runtime_env=environment)
-        self.loop = SweepLoop(self.plan, RayJobs(head.dashboard), clock=time.time)
+        self.plan = SweepPlan(template=template, seeds=seeds, slots=NODES, runtime_env=environment)
+        self.jobs = RayJobs(head.dashboard)
+        self.loop = self.driven()
         template.sweep_root.mkdir(parents=True, exist_ok=True)
+
+    def driven(self, seats: Sequence[Seat] | None = None) -> SweepLoop:
+        """The loop that a driver makes: slots are counted on the cluster."""
+        cfg = self.plan.template.recipe.cluster
+        return SweepLoop(self.plan, self.jobs, clock=time.time, seats=seats, slots=lambda: seed_slots(cfg, self.jobs.nodes()))
 
     def until(self, what: Callable[[], Found | None], seconds: float, *, every_s: float = 0.02) -> Found:
         """Drive the sweep until ``what()`` is true; the loop itself ticks twice a second."""

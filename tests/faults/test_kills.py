@@ -139,12 +139,43 @@ def test_three_seeds_run_on_three_nodes_and_a_fourth_waits(nodes: Nodes, out: Pa
     assert all(run.seat(seed).attempt == 1 for seed in seeds)
 
 
+def test_seeds_whose_nodes_are_gone_wait_for_a_node_and_none_fails(nodes: Nodes, out: Path, tiny_dataset: Dataset) -> None:
+    """Two of three nodes die at once: what ran there waits for the one that is left, however long its seed takes."""
+    nodes.all_alive()
+    seeds = (1, 2, 3)
+    run = Run(seed_spec(out, tiny_dataset, "gone", "train.steps=150"), seeds, nodes.head)
+
+    def places() -> dict[int, int]:
+        """The node of each seed that trains."""
+        ranks = {seed: run.beat_pid(seed) for seed in seeds if run.in_phase(seed, Phase.TRAIN)}
+        found = {seed: nodes.node_of(pid) for seed, pid in ranks.items() if pid is not None}
+        return {seed: node.pid for seed, node in found.items() if node is not None}
+
+    where = run.until(lambda: found if len(found := places()) == 3 else None, ENDS_S)
+    for seed in (2, 3):
+        family = below(where[seed])
+        kill(family)
+        nodes.bury(family)
+    killed_at = time.time()
+    run.until(lambda: run.seat(2).attempt == run.seat(3).attempt == 2, ENDS_S)
+    run.until(lambda: run.loop.done, 900)
+    assert [(run.seat(seed).state, run.seat(seed).attempt) for seed in seeds] == [
+        (State.SUCCEEDED, 1),
+        (State.SUCCEEDED, 2),
+        (State.SUCCEEDED, 2),
+    ]
+    trained = [[e.at for e in read_events(run.plan.attempt(seed, 2).path("progress.jsonl"))] for seed in (2, 3)]
+    (_, ends), (begins, _) = sorted((min(stamps), max(stamps)) for stamps in trained)
+    assert ends <= begins, "two seeds shared the one node that was left"
+    measured("kill_two_nodes", {"ended_s": round(time.time() - killed_at, 1)})
+
+
 @pytest.mark.parametrize("phase", [Phase.TRAIN, Phase.EVALUATE], ids=str)
 def test_a_head_that_dies_takes_no_seed_with_it(phase: Phase, out: Path, whole: Whole, tiny_dataset: Dataset) -> None:
     ports = free_ports(6)
     template = seed_spec(out, tiny_dataset, f"head-{phase}")
     with ray_head(cpus=2, gpus=8, ports=ports) as head:
-        run = Run(template, (SEED,), head, slots=1)
+        run = Run(template, (SEED,), head)
         run.until(lambda: run.in_phase(SEED, phase), ENDS_S)
         killed_at = time.time()
         head.end()
