@@ -37,6 +37,7 @@ class _Feed:
     newest: int
     finished: bool = False
     watchers: int = 0
+    joined: int = 0
     recent: deque[ServerSentEvent] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -111,7 +112,7 @@ class Broadcaster:
         if feed is None or feed.finished:  # a slow reader may still hold what was finished before a retry
             feed = self._feeds[sweep] = _Feed(newest=newest)
             self._wake.set()
-        feed.watchers += 1
+        feed.watchers, feed.joined = feed.watchers + 1, feed.joined + 1
         try:
             async for told in self._told(sweep, feed, after):
                 yield told
@@ -147,19 +148,19 @@ class Broadcaster:
             return events.since(c, sweep, after, _PAGE)
 
     async def _look(self) -> None:
-        wanted = {sweep: feed.newest for sweep, feed in self._feeds.items() if not feed.finished}
+        wanted = {sweep: (feed, feed.joined) for sweep, feed in self._feeds.items() if not feed.finished}
         try:
-            found = await to_thread.run_sync(self._read, wanted)
+            found = await to_thread.run_sync(self._read, {sweep: feed.newest for sweep, (feed, _) in wanted.items()})
         except StoreUnavailable as error:
             _log.warning("events_unread error=%s", error)
             return
         for sweep, seen in found.items():
-            feed = self._feeds.get(sweep)
-            if feed is None or feed.newest != wanted[sweep]:
+            feed, joined = wanted[sweep]
+            if self._feeds.get(sweep) is not feed:
                 continue  # a new feed took its place meanwhile: the next look is its
             feed.take(seen.rows)
-            feed.finished = seen.finished
-            if seen.rows or seen.finished:
+            feed.finished = seen.finished and feed.joined == joined  # who came since then may know of a retry
+            if seen.rows or feed.finished:
                 feed.tell()
             if len(seen.rows) == _PAGE:
                 self._wake.set()

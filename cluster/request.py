@@ -16,6 +16,7 @@ from cluster.naming import check_name, check_seeds, named_profile, new_name
 from cluster.outcome import REQUEST_FILE
 from cluster.preparing import check_dataset, make_dataset, write_sweep_spec
 from cluster.resources import (
+    AUTO_WORLDS,
     CPU_PROFILE,
     RECORD_PROFILE,
     Choice,
@@ -36,6 +37,7 @@ from recur.record.atomic import read_json
 from recur.record.attempt import seed_folder
 from recur.record.bundle import with_code_bytes
 from recur.record.folder import About
+from recur.record.result import Phase
 from recur.seedspec import SWEEP_SPEC_FILE, SeedSpec
 
 AUTO = "auto"
@@ -117,15 +119,19 @@ def check_order(order: Order) -> Checked:
 
 
 def _check_overrides(overrides: Sequence[str]) -> None:
-    """Refuse, before a cluster is asked, what neither of the two profiles that `auto` may mean would take."""
-    refused: list[RecipeError] = []
-    for profile in (CPU_PROFILE, RECORD_PROFILE):
+    """Refuse, before a cluster is asked, what nothing that `auto` may come to would take."""
+    whole = load_recipe(RECORD_PROFILE)
+    fits = [(RECORD_PROFILE, with_world(whole, world)) for world in AUTO_WORLDS]
+    refused: RecipeError | None = None
+    for profile, fitted in ((CPU_PROFILE, ()), *fits):
         try:
-            load_recipe(profile, overrides)
+            load_recipe(profile, (*fitted, *overrides))
         except RecipeError as error:
-            refused.append(error)
-    if len(refused) == 2:
-        raise refused[0]
+            refused = refused or error
+        else:
+            return
+    if refused is not None:
+        raise refused
 
 
 def prepare_sweep(checked: Checked, session: Session, say: Say) -> Prepared:
@@ -216,8 +222,9 @@ def _dataset(checked: Checked, recipe: Recipe, say: Say) -> Dataset:
 
 
 def _begun(root: Path | None, seeds: Sequence[int]) -> int:
-    """Seeds of a resumed sweep that have left files already: what they leave is not needed a second time."""
-    return sum(1 for seed in seeds if seed_folder(root, seed).is_dir()) if root else 0
+    """Seeds of a resumed sweep whose training lies on the disk already: what they take is not needed a second time."""
+    trained = f"a*/record_{Phase.TRAIN.value}.json"
+    return sum(1 for seed in seeds if any(seed_folder(root, seed).glob(trained))) if root else 0
 
 
 def _check_new(root: Path) -> None:

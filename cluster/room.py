@@ -20,7 +20,7 @@ class Room:
         clock: seconds.
 
     Attributes:
-        why: why there is no room at all; None while there is.
+        why: why nothing can start at all; None while there is room, taken or free.
     """
 
     def __init__(self, count: Callable[[], int], clock: Callable[[], float]) -> None:
@@ -34,18 +34,16 @@ class Room:
         now = self._clock()
         if now - self._counted_at < COUNT_EVERY_S:
             return self._slots
-        self._counted_at, self._slots, why = now, 0, None
+        self._counted_at, self._slots, why, since = now, 0, None, None
         try:
             self._slots = self._count()
-        except JobsUnreachable as error:
-            _log.warning("nodes_unreachable error=%s", error)
-            return 0
+        except JobsUnreachable:
+            why = "the job system does not answer"  # which says nothing about the room
         except PlacementError as error:
-            why = str(error)
+            why, since = str(error), self._none_since or now
         if why != self.why:
-            _log.warning("no_room reason=%s", why) if why else _log.info("room_again slots=%d", self._slots)
-        self.why = why
-        self._none_since = (self._none_since or now) if why else None
+            _log.warning("room=%s", why or f"{self._slots} slots")
+        self.why, self._none_since = why, since
         return self._slots
 
     def count_again(self) -> None:

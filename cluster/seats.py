@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster.failure import Cause, Spent
 from cluster.job_client import JobClient, job_id
-from cluster.look import Sight
+from cluster.look import Sight, life_of
 from cluster.outcome import cancelled, read_failure, read_result
 from cluster.policy import Limits
 from recur.errors import ArtifactError
@@ -112,16 +113,33 @@ def _resumed(plan: SweepPlan, jobs: JobClient, seed: int) -> Seat:
     attempt = plan.attempt(seed, last)
     if not attempt.path(SPEC_FILE).exists():  # its placing was cut short, so it is done again
         return Seat(seed=seed, attempt=last, adopt_from=last - 1 or None)
-    job = jobs.info(plan.job_id(seed, last))
+    damaged, done = False, None
     try:
         done = read_seed_result(plan.root, seed)
         if done is not None and done.state in (State.SUCCEEDED, State.INVALID):
             return Seat(seed=seed, attempt=done.attempt, state=done.state, reason=done.error, result=done)
+    except ArtifactError as error:
+        damaged = _told(seed, error)
+    job = jobs.info(plan.job_id(seed, last))
+    runs = job is not None and not job.state.terminal
+    try:
         ended = (done is not None and done.attempt == last) or cancelled(attempt) or read_failure(attempt) is not None
-        open_ = job is None or not job.state.terminal or read_result(attempt) is not None
-    except ArtifactError as error:  # what is whole of it is taken over, once nothing of it runs any more
-        _log.warning("damaged_attempt folder=%s error=%s", attempt.folder, error)
-        ended, open_ = False, job is not None and not job.state.terminal
-    if open_ and not ended:
+        open_ = (job is None or runs or read_result(attempt) is not None) and not ended
+    except ArtifactError as error:
+        damaged = _told(seed, error)
+    if damaged:  # what is whole is taken over by the next attempt, once nothing of this one runs
+        open_ = runs or (job is None and _lives(plan, attempt))
+    if open_:
         return Seat(seed=seed, attempt=last, state=State.RUNNING)
     return Seat(seed=seed, attempt=last + 1, adopt_from=last)
+
+
+def _told(seed: int, error: ArtifactError) -> bool:
+    _log.warning("damaged seed=%d error=%s", seed, error)
+    return True
+
+
+def _lives(plan: SweepPlan, attempt: AttemptDir) -> bool:
+    """Whether an attempt that the job system does not know shows life."""
+    life = life_of(attempt, time.time())
+    return life is not None and not life.process_gone and life.age_s <= plan.limits.stale_s

@@ -140,14 +140,14 @@ class SweepLoop:
 
     def _admit_what_fits(self) -> None:
         waiting = [seat for seat in self.seats if seat.state is State.QUEUED]
-        if not waiting:
-            return
-        slots = self._room.slots()
+        slots = self._room.slots() if waiting and not self._cancelling else 0
         for seat in waiting:
-            if free_slots(slots, [s.state for s in self.seats]):
+            if self._cancelling:
+                self._try(seat, self._close_queued)
+            elif free_slots(slots, [s.state for s in self.seats]):
                 self._try(seat, self._admit)
             elif self._room.lasted_s() < self.plan.limits.room_s:
-                seat.reason = self._room.why
+                seat.reason, seat.trouble = self._room.why, None
             else:
                 seat.bad_input = True
                 self._try(seat, self._close_without_room)
@@ -176,8 +176,13 @@ class SweepLoop:
             self._to(seat, State.FAILED, f"its job was not accepted: {_first_line(error)}")
 
     def _watch(self, seat: Seat) -> None:
-        if seat.state is State.CANCELLING and not cancelled(self._dir(seat)):
+        """Look at a seat, stop its job where that is due, and leave the mark that a full disk has refused before."""
+        unmarked = seat.state is State.CANCELLING and not cancelled(self._dir(seat))
+        self._judge(seat)
+        if unmarked:
             self._mark(seat)
+
+    def _judge(self, seat: Seat) -> None:
         try:
             job = self.jobs.info(self._job(seat))
         except JobsUnreachable as error:

@@ -79,7 +79,7 @@ class SeedView:
 
 def view(plan: SweepPlan, seat: Seat, now: float) -> SeedView:
     """What is known about a seat's attempt now."""
-    if seat.result is not None:
+    if seat.result is not None and seat.state.terminal:
         return _finished(seat)
     life = life_of(plan.attempt(seat.seed, seat.attempt), now)
     beat = life.fields if life else {}

@@ -93,7 +93,7 @@ def _read_profile(profile: str | Path, *, above: Path = Path(), chain: tuple[str
     """
     if not str(profile).endswith(".toml"):
         return _shipped(str(profile), chain)
-    path = (above / profile).absolute()
+    path = (above / profile).resolve()
     if not path.is_file():
         raise RecipeError(f"profile={str(profile)!r}", "is not a file", "give a shipped name or an existing .toml file")
     try:

@@ -22,6 +22,7 @@ from recur.record.result import State
 from recur.seedspec import SPEC_FILE
 
 _log = logging.getLogger(__name__)
+_RESULT_WAITS = "its result is there, and its job was told to end: its numbers count when it has"
 WATCHED = (State.SUBMITTED, State.RUNNING, State.CANCELLING)
 
 
@@ -76,8 +77,9 @@ class Observing:
         if most_s is not None and row.running_at is not None and found.result is None and now - row.running_at > most_s:
             self.endings.begin(row, Ending.TIMEOUT, f"it ran longer than max_run_s={most_s:g}")
             return
-        if found.result is not None:
-            self._explain(row, "its result is there; its numbers count when its job has ended")
+        if verdict.stop and row.reason != _RESULT_WAITS:
+            with desk.store.write() as c:
+                attempts.explain(c, row, _RESULT_WAITS, now=now)
         self._keep_beat(row, found)
         self._keep_log(row)
 

@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 _BAD_INPUT = 2
 _LARGEST_SPEC_BYTES = 8 << 20
 _MOST_SEEDS = 100
+_MOST_RENEWED = 1000
 _LOOKED_AT = 20
 """Sweeps at the head of the queue of which the first that can be placed is prepared."""
 
@@ -44,9 +45,7 @@ class Preparing:
     def attend(self, round_: Round) -> None:
         """Take in what the helper has done, or give it the next sweep."""
         with round_.guard("prepare"):
-            if not self._renewed:
-                self._renew()
-                self._renewed = True
+            self._renewed = self._renewed or self._renew()
             if self.errand.busy and not self._wanted(self.errand.row):
                 self.errand.kill()
             done = self.errand.finished(self.desk.clock(), self.desk.settings.prepare_timeout_s)
@@ -58,16 +57,21 @@ class Preparing:
                 if row is not None:
                     self._start(row)
 
-    def _renew(self) -> None:
-        """What an earlier program has prepared and nobody has begun is prepared again: its seeds could not run with this one."""
+    def _renew(self) -> bool:
+        """What an earlier program has prepared and nobody has begun is prepared again: its seeds could not run with this one.
+
+        Returns:
+            Whether all of it was looked at; else it is done again in the next round.
+        """
         ours = source_sha256()
         with self.desk.store.read() as c:
-            rows = sweeps.unbegun(c, _LOOKED_AT)
-        for row in rows:
-            if _program_of(self.desk.out / row.sweep / SWEEP_SPEC_FILE) not in (None, ours):
-                with self.desk.store.write() as c:
-                    sweeps.prepare_again(c, row)
-                _log.info("prepared_again sweep=%s program=%s", row.sweep, ours[:12])
+            rows = sweeps.unbegun(c, _MOST_RENEWED)
+        old = [row for row in rows if _program_of(self.desk.out / row.sweep / SWEEP_SPEC_FILE) not in (None, ours)]
+        with self.desk.store.write() as c:
+            again = [sweeps.prepare_again(c, row) for row in old]
+        if old:
+            _log.info("prepared_again sweeps=%d of=%d program=%s", sum(again), len(old), ours[:12])
+        return all(again) and len(rows) < _MOST_RENEWED
 
     def _wanted(self, row: SweepRow) -> bool:
         """Whether any seed of a sweep still waits."""
@@ -146,5 +150,5 @@ def _program_of(path: Path) -> str | None:
     try:
         check_plain(path, _LARGEST_SPEC_BYTES)
         return program_of(path)
-    except (ArtifactError, RecursionError):
+    except (ArtifactError, OSError, RecursionError):
         return None

@@ -79,9 +79,13 @@ def state_of(states: Iterable[State]) -> State:
 
 def unprepared(c: Connection, limit: int) -> tuple[SweepRow, ...]:
     """Sweeps whose data is to be made ready: in the order of the queue, not cancelled, with seeds that wait."""
-    waits = exists().where(attempts.c.sweep == sweeps.c.sweep, attempts.c.is_current, attempts.c.state == State.QUEUED)
-    found = _rows().where(sweeps.c.prepared_at.is_(None), sweeps.c.cancelled_at.is_(None), waits)
+    found = _rows().where(sweeps.c.prepared_at.is_(None), sweeps.c.cancelled_at.is_(None), _waits())
     return _all(c, found.order_by(sweeps.c.rank, sweeps.c.sweep).limit(limit))
+
+
+def _waits() -> Any:
+    """That a sweep has seeds that wait."""
+    return exists().where(attempts.c.sweep == sweeps.c.sweep, attempts.c.is_current, attempts.c.state == State.QUEUED)
 
 
 def prepared(
@@ -117,17 +121,17 @@ def prepared(
 
 
 def unbegun(c: Connection, limit: int) -> tuple[SweepRow, ...]:
-    """Prepared sweeps of which no seed has ever been admitted, in the order of the queue."""
-    begun = or_(attempts.c.state != State.QUEUED, attempts.c.attempt > 1)
+    """Prepared sweeps that wait and of which no seed has ever been admitted, in the order of the queue."""
+    begun = or_(attempts.c.admitted_at.is_not(None), attempts.c.state.not_in((State.QUEUED, State.CANCELLED)))
     none = ~exists().where(attempts.c.sweep == sweeps.c.sweep, begun)
-    found = _rows().where(sweeps.c.reported_at.is_(None), sweeps.c.prepared_at.is_not(None), none)
+    found = _rows().where(sweeps.c.reported_at.is_(None), sweeps.c.prepared_at.is_not(None), _waits(), none)
     return _all(c, found.order_by(sweeps.c.rank, sweeps.c.sweep).limit(limit))
 
 
-def prepare_again(c: Connection, row: SweepRow) -> None:
-    """Forget that a sweep of which no seed has begun was prepared."""
+def prepare_again(c: Connection, row: SweepRow) -> bool:
+    """Forget that a sweep of which no seed has begun was prepared; False where it has changed since it was read."""
     same = (sweeps.c.sweep == row.sweep, sweeps.c.version == row.version)
-    c.execute(update(sweeps).where(*same).values(prepared_at=None, version=sweeps.c.version + 1))
+    return bool(c.execute(update(sweeps).where(*same).values(prepared_at=None, version=sweeps.c.version + 1)).rowcount)
 
 
 def cancel_asked(c: Connection, sweep: str, *, now: float) -> SweepRow:

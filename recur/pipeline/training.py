@@ -46,21 +46,27 @@ def train_attempt(spec: SeedSpec, *, ranks: Ranks, device: torch.device) -> Open
 
 def checkpoint_store(spec: SeedSpec, dataset: Dataset, world: int) -> CheckpointStore:
     """Where the checkpoints of a seed lie: a folder for each recipe, data and source, so that no two runs share one."""
-    identity = f"{fingerprint(spec.recipe, dataset.sha256)}-{spec.seed}"
+    identity = _identity(spec, dataset)
     return CheckpointStore(
         storage=_place(spec).below(identity[:_SHORT]), identity=identity, world=world, keep=spec.recipe.train.checkpoints_kept
     )
 
 
 def discard_checkpoints(spec: SeedSpec) -> None:
-    """Remove all checkpoints of a seed, whose training has ended.
+    """Remove the checkpoints of a seed whose training has ended: in the sweep's own folder all, elsewhere only its own.
 
     Raises:
         StorageError: one cannot be removed.
     """
     place = _place(spec)
-    for name in place.names():
+    own = _identity(spec, load_dataset(spec.dataset_root))[:_SHORT]
+    for name in [own] if spec.checkpoints else place.names():
         place.delete(name)
+
+
+def _identity(spec: SeedSpec, dataset: Dataset) -> str:
+    """Of recipe, data, source and seed."""
+    return f"{fingerprint(spec.recipe, dataset.sha256)}-{spec.seed}"
 
 
 def _place(spec: SeedSpec) -> Storage:

@@ -88,6 +88,13 @@ def test_what_is_wrong_is_found_without_a_cluster(tmp_path: Path, fields: dict[s
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "overrides", [("train.micro_batches=1",), ("cluster.backend=nccl", "train.micro_batches=4"), ("train.steps=7",)]
+)
+def test_what_some_machine_would_take_is_left_for_the_cluster_to_judge(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    assert check_order(order(tmp_path, profile="auto", overrides=overrides)).recipe is None
+
+
 def test_an_existing_sweep_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "out" / "mine").mkdir(parents=True)
     (tmp_path / "out" / "mine" / "sweep_spec.json").write_text("{}")

@@ -6,11 +6,13 @@ import json
 import os
 import socket
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from cluster.failure import Spent
-from cluster.job_client import JobState
+from cluster.job_client import JobState, JobsUnreachable
+from cluster.launch import place_attempt
 from cluster.memory_jobs import InMemoryJobs
 from cluster.outcome import cancelled, write_failure
 from cluster.sweep import Seat, SweepLoop, SweepPlan, resume_seats
@@ -33,6 +35,8 @@ class Bench:
         self.loop = SweepLoop(self.plan, self.jobs, clock=lambda: self.now, seats=seats, slots=self.count)
 
     def count(self) -> int:
+        if self.jobs.unreachable:
+            raise JobsUnreachable("away")
         if self.nodes == 0:
             raise PlacementError("cluster.workers=8", "must fit on one node", "join a larger cluster")
         return self.nodes
@@ -407,6 +411,87 @@ def test_cancel_stops_every_job_before_it_writes_anything(tmp_path: Path, monkey
     assert bench.jobs.stops == ["swp-s1-a1", "swp-s2-a1"]
     assert bench.tick() == [State.CANCELLED, State.CANCELLED]
     assert cancelled(bench.plan.attempt(1, 1)) and cancelled(bench.plan.attempt(2, 1))
+
+
+def refused(*_: object, **__: object) -> NoReturn:
+    raise StorageError("the disk", "is full", "free space")
+
+
+def test_a_waiting_seed_never_starts_after_a_cancel_whatever_the_disk_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, 1, 2)
+    bench.tick()
+    bench.set(1, JobState.RUNNING)
+    bench.tick()
+    with monkeypatch.context() as full:
+        full.setattr("cluster.sweep.write_seed_result", refused)
+        bench.loop.cancel()
+        assert bench.tick() == [State.CANCELLING, State.QUEUED]
+    assert bench.tick() == [State.CANCELLED, State.CANCELLED]
+    assert list(bench.jobs.requests) == ["swp-s1-a1"]
+
+
+def test_a_cancelled_job_is_told_to_stop_on_every_tick_though_its_mark_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, 1)
+    bench.tick()
+    monkeypatch.setattr("cluster.sweep.mark_cancelled", refused)
+    bench.loop.cancel()
+    assert bench.tick() == [State.CANCELLING]  # a job that is PENDING does not hear it
+    bench.set(1, JobState.RUNNING)
+    bench.tick()
+    assert bench.jobs.info("swp-s1-a1").state is JobState.STOPPED  # type: ignore[union-attr]
+    assert bench.tick() == [State.CANCELLED]
+
+
+def test_what_a_disk_refused_long_ago_ends_no_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, 1, 2)
+    with monkeypatch.context() as full:
+        full.setattr(
+            "cluster.sweep.place_attempt", lambda spec, adopt: refused() if spec.seed == 1 else place_attempt(spec, adopt)
+        )
+        assert bench.tick() == [State.QUEUED, State.SUBMITTED]
+    bench.finish(2)
+    bench.nodes = 0
+    bench.tick(3600)  # no room now: nothing is tried, and nothing is held against the disk
+    assert bench.loop.seats[0].trouble is None
+    bench.nodes = 1
+    assert bench.tick(60) == [State.SUBMITTED, State.SUCCEEDED]
+
+
+def test_a_job_system_that_does_not_answer_is_no_lack_of_room(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1)
+    bench.nodes = 0
+    bench.tick()
+    bench.jobs.unreachable = True
+    assert bench.tick(3600) == [State.QUEUED]
+    assert bench.loop.seats[0].reason == "the job system does not answer"
+    bench.jobs.unreachable = False
+    assert bench.tick(60) == [State.QUEUED]  # half an hour without room begins anew
+    assert bench.tick(1790) == [State.QUEUED]
+    assert bench.tick(20) == [State.FAILED]
+
+
+def test_a_damaged_seeds_result_starts_nothing_beside_what_may_still_live(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1)
+    bench.tick()
+    bench.plan.attempt(1, 1).heartbeat({"host": socket.gethostname()})
+    bench.jobs.forget("swp-s1-a1")
+    (bench.plan.root / "seed_1" / "result.json").write_bytes(b"{")
+    bench.resume()
+    assert [(seat.state, seat.attempt) for seat in bench.loop.seats] == [(State.RUNNING, 1)]
+
+
+def test_a_finished_seed_is_kept_though_its_job_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, 1)
+    bench.tick()
+    bench.finish(1)
+    bench.tick()
+    bench.jobs.unreachable = True
+    bench.resume()
+    assert [seat.state for seat in bench.loop.seats] == [State.SUCCEEDED]
 
 
 def test_an_adoption_that_was_cut_short_is_made_again_on_resume(tmp_path: Path) -> None:

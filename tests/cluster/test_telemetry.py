@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cluster.seats import Seat
+from cluster.seats import Seat, Trouble
 from cluster.telemetry import Bars, Lines, SeedView, terminal_display, view
+from recur.errors import StorageError
 from recur.record.atomic import write_json_atomic
 from recur.record.result import Phase, Scores, SeedResult, State
 from tests.cluster.kit import sweep_plan
@@ -74,6 +75,13 @@ def test_a_finished_seed_shows_the_score_and_bytes_of_its_result(tmp_path: Path)
     gauges = shown.gauges()
     assert (gauges["recur_val_bpb"], gauges["recur_total_bytes"], gauges["recur_phase"]) == (1.5, 1234.0, 7.0)
     assert shown.line() == "succeeded | val_bpb 1.5000 | 1,234 bytes"
+
+
+def test_a_seed_whose_result_the_disk_refuses_says_so(tmp_path: Path) -> None:
+    result = SeedResult(seed=1, attempt=1, state=State.SUCCEEDED, steps=9)
+    trouble = Trouble(since=1.0, error=StorageError("x", "is full", "free space"))
+    shown = view(sweep_plan(tmp_path, 1), Seat(seed=1, state=State.RUNNING, result=result, trouble=trouble), 2.0)
+    assert shown.line() == "running | the disk refuses: x is full; free space"
 
 
 def test_without_a_terminal_each_change_is_one_line() -> None:

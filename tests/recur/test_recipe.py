@@ -100,6 +100,7 @@ def test_a_profile_file_extends_one_beside_it_from_anywhere(tmp_path: Path, monk
     ("blob", "told"),
     [
         (b'extends = "mine.toml"\n', "extends itself"),
+        (b'extends = "../mine/mine.toml"\n', "extends itself"),
         (b'extends = ["smoke"]\n', "must be one name or path in quotes"),
         (b'extends = "nothing.toml"\n', "is not a file"),
         ('extends = "smoke" # \u00e9'.encode("latin-1"), "cannot be read as text"),
@@ -107,7 +108,8 @@ def test_a_profile_file_extends_one_beside_it_from_anywhere(tmp_path: Path, monk
     ],
 )
 def test_a_profile_file_that_is_none_is_one_line(tmp_path: Path, blob: bytes, told: str) -> None:
-    path = tmp_path / "mine.toml"
+    path = tmp_path / "mine" / "mine.toml"
+    path.parent.mkdir()
     path.write_bytes(blob)
     with pytest.raises(RecipeError) as caught:
         load_recipe(path)

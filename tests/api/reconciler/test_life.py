@@ -188,11 +188,23 @@ def test_a_job_that_hangs_after_its_result_is_stopped_and_its_result_counts(benc
     job = bench.running()
     bench.stub.finish(job, exits=False)
     bench.ticks(29)
-    assert bench.row("swp", 1).state is State.RUNNING
+    assert (bench.row("swp", 1).state, bench.row("swp", 1).reason) == (State.RUNNING, None)
     bench.ticks(4)
     row = bench.row("swp", 1)
     assert row.state is State.SUCCEEDED
     assert "the job ended STOPPED after it had written its result" in str(row.warning)
+
+
+def test_why_a_seed_with_a_result_is_still_running_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = bench.running()
+    bench.stub.finish(job, exits=False)
+    monkeypatch.setattr(type(bench.stub), "stop", lambda *_: None)  # a job that does not hear
+    bench.ticks(40)
+    row = bench.row("swp", 1)
+    assert (row.state, row.reason) == (
+        State.RUNNING,
+        "its result is there, and its job was told to end: its numbers count when it has",
+    )
 
 
 def test_an_end_that_is_final_takes_no_late_result_in(bench: Bench) -> None:
