@@ -17,7 +17,7 @@ from recur.record.atomic import read_json, write_json_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
 TIMEOUT_S = 4 * 3600
-OUTCOMES = "outcomes.json"
+OUTCOMES, FAILURES = "outcomes.json", "failures.log"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +45,16 @@ def kept(results: Path) -> dict[str, Any]:
 
 
 def run(piece: Piece, here: str, environment: Mapping[str, str]) -> dict[str, Any]:
-    """One piece in a process of its own; what it printed is shown when it fails."""
+    """One piece in a process of its own; when it fails, the end of what it printed is shown, and all of it kept."""
     began = time.monotonic()
     command = [sys.executable, "-m", "pytest", piece.target, "-q", "-o", f"timeout={TIMEOUT_S}", "-p", "no:cacheprovider"]
     variables = {**os.environ, **environment, "RECUR_RESULTS": str(piece.results)}
     done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
     if done.returncode:
         print(done.stdout[-4000:])
+        piece.results.mkdir(parents=True, exist_ok=True)
+        with (piece.results / FAILURES).open("a", encoding="utf-8") as file:
+            file.write(f"{piece.target}\n{done.stdout}\n{done.stderr}\n")
     seconds, day = round(time.monotonic() - began, 1), time.strftime("%Y-%m-%d", time.gmtime())
     return {"passed": done.returncode == 0, "seconds": seconds, "source": here, "day": day}
 

@@ -136,8 +136,9 @@ def test_after_kill_9_of_the_server_the_next_one_adopts_the_running_job(folder: 
 
 
 def test_the_dashboard_lists_the_nodes(head: Head) -> None:
-    nodes = RayJobs(head.dashboard).nodes()
-    assert [(node.cpus, node.gpus) for node in nodes] == [(2.0, 0.0)]
+    jobs = RayJobs(head.dashboard)
+    wait_for(jobs.nodes, 30)  # the dashboard answers before the node has told it of itself
+    assert [(node.cpus, node.gpus) for node in jobs.nodes()] == [(2.0, 0.0)]
 
 
 def test_while_the_head_is_gone_the_seed_keeps_its_state_and_health_says_why(service: Service, head: Head) -> None:
