@@ -60,7 +60,8 @@ def killed_at(boundary: str, folder: Path, head: Head) -> tuple[float, float]:
     world = World(folder)
     (folder / "kill").write_text(boundary)
     with server(folder, head.dashboard) as first:
-        assert wait(lambda: world.over() or first.poll() is not None, UP_S), f"{boundary} was never reached"
+        reached = wait(lambda: world.over() or first.poll() is not None, UP_S)
+        assert reached, (f"{boundary} was never reached", rows_of(world.store), (folder / "server.log").read_text()[-3000:])
         assert first.poll() == -signal.SIGKILL, (folder / "server.log").read_text()[-3000:]
     began, at = time.monotonic(), time.time()
     with server(folder, head.dashboard) as second:
