@@ -154,7 +154,7 @@ class Life(RuleBasedStateMachine):
             return
         for name in (one, one.replace("-a1", "-a2")) if again else (one,):
             job = self.bench.stub.job(name)
-            if job is not None and job.known:
+            if job is not None and job.known and name in self._answered():
                 self.bench.stub.forget(name, ends=ends or name != one)
                 self._tick(1.0)
                 self._tick(70.0)
@@ -241,9 +241,13 @@ class Life(RuleBasedStateMachine):
 
     def _told(self, data: st.DataObject) -> str | None:
         """A job that the system knows and has answered for, if there is one."""
-        told = {row.job_id for row in self._rows() if row.state is not State.SUBMITTING}
+        told = self._answered()
         some = [job.job_id for job in self.bench.stub.jobs() if job.known and job.job_id in told]
         return data.draw(st.sampled_from(some)) if some else None
+
+    def _answered(self) -> set[str]:
+        """Jobs whose submission was answered, and attempts that have ended."""
+        return {row.job_id for row in self._rows() if row.state is not State.SUBMITTING}
 
     @staticmethod
     def _same_seed(one: AttemptRow, other: AttemptRow) -> bool:
