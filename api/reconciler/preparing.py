@@ -26,7 +26,6 @@ _log = logging.getLogger(__name__)
 _BAD_INPUT = 2
 _LARGEST_SPEC_BYTES = 8 << 20
 _MOST_SEEDS = 100
-_MOST_RENEWED = 1000
 _LOOKED_AT = 20
 """Sweeps at the head of the queue of which the first that can be placed is prepared."""
 
@@ -61,17 +60,17 @@ class Preparing:
         """What an earlier program has prepared and nobody has begun is prepared again: its seeds could not run with this one.
 
         Returns:
-            Whether all of it was looked at; else it is done again in the next round.
+            Whether nothing had changed meanwhile; else it is done again in the next round.
         """
         ours = source_sha256()
         with self.desk.store.read() as c:
-            rows = sweeps.unbegun(c, _MOST_RENEWED)
+            rows = sweeps.unbegun(c)
         old = [row for row in rows if _program_of(self.desk.out / row.sweep / SWEEP_SPEC_FILE) not in (None, ours)]
         with self.desk.store.write() as c:
             again = [sweeps.prepare_again(c, row) for row in old]
         if old:
             _log.info("prepared_again sweeps=%d of=%d program=%s", sum(again), len(old), ours[:12])
-        return all(again) and len(rows) < _MOST_RENEWED
+        return all(again)
 
     def _wanted(self, row: SweepRow) -> bool:
         """Whether any seed of a sweep still waits."""

@@ -120,12 +120,12 @@ def prepared(
     return _known(c, sweep)
 
 
-def unbegun(c: Connection, limit: int) -> tuple[SweepRow, ...]:
+def unbegun(c: Connection) -> tuple[SweepRow, ...]:
     """Prepared sweeps that wait and of which no seed has ever been admitted, in the order of the queue."""
     begun = or_(attempts.c.admitted_at.is_not(None), attempts.c.state.not_in((State.QUEUED, State.CANCELLED)))
     none = ~exists().where(attempts.c.sweep == sweeps.c.sweep, begun)
     found = _rows().where(sweeps.c.reported_at.is_(None), sweeps.c.prepared_at.is_not(None), _waits(), none)
-    return _all(c, found.order_by(sweeps.c.rank, sweeps.c.sweep).limit(limit))
+    return _all(c, found.order_by(sweeps.c.rank, sweeps.c.sweep))
 
 
 def prepare_again(c: Connection, row: SweepRow) -> bool:
