@@ -109,10 +109,9 @@ def test_an_item_whose_worker_dies_is_run_again(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.parametrize("on_device", [False, True])
-def test_an_item_whose_worker_dies_every_time_is_a_loss(on_device: bool) -> None:
+def test_an_item_whose_worker_dies_every_time_is_a_loss() -> None:
     with pytest.raises(WorkerLost, match=r"work\[seed=1 0\] was lost: its process died"):
-        RayBackend(GPU).map(die_always, items(1), names=names(1), progress=lambda _: None, on_device=on_device)
+        RayBackend(CPU).map(die_always, items(1), names=names(1), progress=lambda _: None)
 
 
 def test_our_own_error_comes_out_as_it_was_raised() -> None:
