@@ -57,6 +57,10 @@ class Bench:
         self.loop = SweepLoop(self.plan, self.jobs, clock=lambda: self.now, seats=resume_seats(self.plan, self.jobs))
 
 
+def refused(*_: object, **__: object) -> NoReturn:
+    raise StorageError("the disk", "is full", "free space")
+
+
 def test_one_slot_runs_the_seeds_in_their_order_one_after_the_other(tmp_path: Path) -> None:
     bench = Bench(tmp_path, 42, 7, 1337)
     order = []
@@ -385,10 +389,7 @@ def test_a_disk_that_goes_on_to_refuse_ends_the_sweep_once_nothing_else_runs(
 ) -> None:
     bench = Bench(tmp_path, 1)
 
-    def refuse(*_: object) -> None:
-        raise StorageError(str(tmp_path), "is full", "free space")
-
-    monkeypatch.setattr("cluster.sweep.place_attempt", refuse)
+    monkeypatch.setattr("cluster.sweep.place_attempt", refused)
     assert bench.tick() == [State.QUEUED]
     assert bench.tick(29) == [State.QUEUED]
     with pytest.raises(StorageError, match="is full; free space"):
@@ -402,19 +403,12 @@ def test_cancel_stops_every_job_before_it_writes_anything(tmp_path: Path, monkey
         bench.set(seed, JobState.RUNNING)
     bench.tick()
 
-    def refuse(*_: object) -> None:
-        raise StorageError(str(tmp_path), "is full", "free space")
-
     with monkeypatch.context() as patched:
-        patched.setattr("cluster.sweep.mark_cancelled", refuse)
+        patched.setattr("cluster.sweep.mark_cancelled", refused)
         bench.loop.cancel()
     assert bench.jobs.stops == ["swp-s1-a1", "swp-s2-a1"]
     assert bench.tick() == [State.CANCELLED, State.CANCELLED]
     assert cancelled(bench.plan.attempt(1, 1)) and cancelled(bench.plan.attempt(2, 1))
-
-
-def refused(*_: object, **__: object) -> NoReturn:
-    raise StorageError("the disk", "is full", "free space")
 
 
 def test_a_waiting_seed_never_starts_after_a_cancel_whatever_the_disk_does(
