@@ -131,10 +131,10 @@ class SweepLoop:
             seat.trouble = None
 
     def _give_up_on_the_disk(self) -> None:
-        busy = [seat for seat in self.seats if not seat.state.terminal and seat.state is not State.QUEUED]
-        if any(seat.trouble is None for seat in busy):
+        open_ = [seat for seat in self.seats if not seat.state.terminal]
+        if any(seat.trouble is None for seat in open_ if seat.state is not State.QUEUED):
             return
-        for seat in self.seats:
+        for seat in open_:
             if seat.trouble and self._clock() - seat.trouble.since >= self.plan.limits.disk_s:
                 raise seat.trouble.error
 
@@ -229,7 +229,8 @@ class SweepLoop:
 
     def _mark(self, seat: Seat) -> None:
         mark_cancelled(self._dir(seat))
-        self._event(seat, State.CANCELLING, None)
+        if not seat.state.terminal:
+            self._event(seat, State.CANCELLING, None)
 
     def _close_queued(self, seat: Seat) -> None:
         self._to(seat, State.CANCELLED, "cancelled before it started")

@@ -409,6 +409,8 @@ def test_cancel_stops_every_job_before_it_writes_anything(tmp_path: Path, monkey
     assert bench.jobs.stops == ["swp-s1-a1", "swp-s2-a1"]
     assert bench.tick() == [State.CANCELLED, State.CANCELLED]
     assert cancelled(bench.plan.attempt(1, 1)) and cancelled(bench.plan.attempt(2, 1))
+    told = [event.fields["state"] for event in read_events(bench.plan.root / "events.jsonl")]
+    assert told[-2:] == ["CANCELLED", "CANCELLED"]  # nothing is told of a seed after its end
 
 
 def test_a_waiting_seed_never_starts_after_a_cancel_whatever_the_disk_does(
