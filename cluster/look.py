@@ -94,6 +94,12 @@ def life_of(attempt: AttemptDir, now: float) -> SignOfLife | None:
         return None
 
 
+def lives(attempt: AttemptDir, now: float, stale_s: float) -> bool:
+    """Whether the last heartbeat is fresh and nothing says that its process is gone."""
+    life = life_of(attempt, now)
+    return life is not None and not life.process_gone and life.age_s <= stale_s
+
+
 def listen(job: JobInfo | None, sight: Sight, now: float) -> Seen:
     """What the job system says alone, for a folder that cannot be read."""
     sight.unknown_since = _since(job is None, sight.unknown_since, now)

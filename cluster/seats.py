@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cluster.failure import Cause, Spent
 from cluster.job_client import JobClient, job_id
-from cluster.look import Sight, life_of
+from cluster.look import Sight, lives
 from cluster.outcome import cancelled, read_failure, read_result
 from cluster.policy import Limits
 from recur.errors import ArtifactError
@@ -128,7 +128,7 @@ def _resumed(plan: SweepPlan, jobs: JobClient, seed: int) -> Seat:
     except ArtifactError as error:
         damaged = _told(seed, error)
     if damaged:  # what is whole is taken over by the next attempt, once nothing of this one runs
-        open_ = runs or (job is None and _lives(plan, attempt))
+        open_ = runs or (job is None and lives(attempt, time.time(), plan.limits.stale_s))
     if open_:
         return Seat(seed=seed, attempt=last, state=State.RUNNING)
     return Seat(seed=seed, attempt=last + 1, adopt_from=last)
@@ -137,9 +137,3 @@ def _resumed(plan: SweepPlan, jobs: JobClient, seed: int) -> Seat:
 def _told(seed: int, error: ArtifactError) -> bool:
     _log.warning("damaged seed=%d error=%s", seed, error)
     return True
-
-
-def _lives(plan: SweepPlan, attempt: AttemptDir) -> bool:
-    """Whether an attempt that the job system does not know shows life."""
-    life = life_of(attempt, time.time())
-    return life is not None and not life.process_gone and life.age_s <= plan.limits.stale_s

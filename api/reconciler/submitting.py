@@ -14,7 +14,7 @@ from api.store import attempts
 from api.store.rows import AttemptRow, Ending
 from cluster.job_client import JobRefused, JobsUnreachable, job_id
 from cluster.launch import place_attempt, seed_request
-from cluster.look import life_of
+from cluster.look import lives
 from cluster.outcome import ERROR_FILE, RESULT_FILE, cancelled, mark_cancelled
 from recur.errors import RecipeError
 from recur.record.attempt import AttemptDir
@@ -90,13 +90,9 @@ class Submitting:
                     mark_cancelled(before)
                 self.desk.jobs.stop(name)
                 return f"attempt {number} is still {job.state} and was told to stop"
-            if (job is None or not job.seen) and self._lives(before):
+            if (job is None or not job.seen) and lives(before, self.desk.clock(), self.desk.settings.limits.stale_s):
                 return f"attempt {number} still sends heartbeats"
         return None
-
-    def _lives(self, attempt: AttemptDir) -> bool:
-        life = life_of(attempt, self.desk.clock())
-        return life is not None and not life.process_gone and life.age_s <= self.desk.settings.limits.stale_s
 
     def _explain(self, row: AttemptRow, reason: str) -> None:
         if row.reason != reason:

@@ -59,8 +59,10 @@ def discard_checkpoints(spec: SeedSpec) -> None:
         StorageError: one cannot be removed.
     """
     place = _place(spec)
-    own = _identity(spec, load_dataset(spec.dataset_root))[:_SHORT]
-    for name in [own] if spec.checkpoints else place.names():
+    if spec.checkpoints:
+        place.delete(_identity(spec, load_dataset(spec.dataset_root))[:_SHORT])
+        return
+    for name in place.names():
         place.delete(name)
 
 
