@@ -46,7 +46,7 @@ class Chaos:
 
     def begin(self) -> None:
         """The artifacts of seeds that nobody disturbs."""
-        run = Run(replace(self.template, sweep="whole"), SEEDS, self.nodes.head, slots=2)
+        run = Run(replace(self.template, sweep="whole"), SEEDS, self.nodes.head)
         run.until(lambda: run.loop.done, LONGEST_S)
         for seed in SEEDS:
             self.whole[seed] = self._artifact(run, seed)
@@ -54,7 +54,7 @@ class Chaos:
     def sweep(self, number: int) -> None:
         """One sweep with up to three faults, and its promises."""
         self.nodes.all_alive()
-        run = Run(replace(self.template, sweep=f"chaos-{number}"), SEEDS, self.nodes.head, slots=2)
+        run = Run(replace(self.template, sweep=f"chaos-{number}"), SEEDS, self.nodes.head)
         for _ in range(self.rng.randint(1, 3)):
             pause = time.monotonic() + self.rng.uniform(2.0, 30.0)
             run.until(lambda at=pause: run.loop.done or time.monotonic() > at, LONGEST_S)  # type: ignore[misc]

@@ -10,10 +10,11 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from cluster.seal import SEALED, check_seal, write_seal
 from recur.data.corpus import prepare
@@ -21,9 +22,10 @@ from recur.data.dataset import load_dataset, verify_dataset
 from recur.data.staging import MANIFEST
 from recur.errors import ArtifactError, DataError
 from recur.pipeline import LocalBackend, run_seed
-from recur.pipeline.training import checkpoint_store
+from recur.pipeline.training import checkpoint_store, train_attempt
 from recur.record.result import Phase
 from recur.seedspec import SeedSpec
+from recur.train.ranks import Ranks
 from tests.api.volume import measured
 from tests.recipes import tiny_recipe
 
@@ -44,7 +46,7 @@ class Target:
 
 @pytest.fixture(scope="module")
 def targets(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Target]:
-    """Every file of a finished research seed and of its data."""
+    """Every file of a finished research seed, of its data, and of one that is being trained."""
     out = tmp_path_factory.mktemp("corruption")
     recipe = tiny_recipe("mode=research", "train.checkpoint_every_s=0", "train.peak_tflops=1.0")
     data = prepare(recipe.data, recipe.model.vocab_size, out_root=out / "data", train_seq_len=recipe.model.train_seq_len)
@@ -52,6 +54,8 @@ def targets(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Target]:
     run_seed(spec, LocalBackend())
     attempt = spec.attempt_dir
     write_seal(attempt)
+    replace(spec, attempt=2).attempt_dir.create()
+    train_attempt(replace(spec, attempt=2), ranks=Ranks(), device=torch.device("cpu"))  # cut off here, its checkpoints stay
     store = checkpoint_store(spec, data, 1)
     step = store.steps()[-1]
     folder = Path(store.storage.base) / f"step_{step:08d}"

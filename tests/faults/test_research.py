@@ -81,9 +81,9 @@ def test_killed_at_twenty_random_moments_it_ends_like_the_run_that_was_not(tmp_p
 def test_a_training_that_loses_a_worker_goes_on_inside_its_attempt(tiny_dataset: Dataset) -> None:
     with ray_head(cpus=4, gpus=8) as head, short_folder() as out:
         overrides = ("mode=research", "train.checkpoint_every_s=0.2", "train.steps=150")
-        plain = Run(seed_spec(out, tiny_dataset, "plain", *overrides), (5,), head, slots=1)
+        plain = Run(seed_spec(out, tiny_dataset, "plain", *overrides), (5,), head)
         plain.until(lambda: plain.loop.done, 300)
-        run = Run(seed_spec(out, tiny_dataset, "broken", *overrides), (5,), head, slots=1)
+        run = Run(seed_spec(out, tiny_dataset, "broken", *overrides), (5,), head)
         progress = run.attempt(5).path("progress.jsonl")
 
         def saved() -> bool:
