@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import psycopg
 import pytest
@@ -80,7 +80,7 @@ def running_postgres() -> Iterator[Postgres]:
     try:
         if as_user := _as_user():
             os.chown(folder, as_user["user"], as_user["group"])
-        initdb = [
+        initdb: list[str | Path] = [
             binaries / "initdb",
             "-D",
             folder / "data",
@@ -112,7 +112,8 @@ def postgres() -> Iterator[Postgres]:
 
 
 def _serve(binaries: Path, folder: Path) -> subprocess.Popen[bytes]:
-    command = [binaries / "postgres", "-D", folder / "data", "-k", folder, "-c", "listen_addresses=", "-c", "fsync=on"]
+    command: list[str | Path] = [binaries / "postgres", "-D", folder / "data", "-k", folder]
+    command += ["-c", "listen_addresses=", "-c", "fsync=on"]
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=folder, **_as_user())
     until = time.monotonic() + START_S
@@ -126,7 +127,13 @@ def _serve(binaries: Path, folder: Path) -> subprocess.Popen[bytes]:
     pytest.fail(f"PostgreSQL did not start:\n{(folder / 'log').read_text()[-2000:]}")
 
 
-def _as_user() -> dict[str, Any]:
+class _User(TypedDict, total=False):
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+def _as_user() -> _User:
     if os.geteuid() != 0:
         return {}
     entry = pwd.getpwnam(USER)

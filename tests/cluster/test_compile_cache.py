@@ -5,6 +5,7 @@ torch's own part stands in here, since building a graph takes long; `python -m b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ def test_graphs_are_left_once_and_found(tmp_path: Path, cache: Torch) -> None:
 
 
 @pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:-1], lambda data: data[:40] + b"x" + data[41:] + b"y"])
-def test_a_damaged_file_is_not_loaded_and_is_replaced(tmp_path: Path, cache: Torch, damage) -> None:
+def test_a_damaged_file_is_not_loaded_and_is_replaced(tmp_path: Path, cache: Torch, damage: Callable[[bytes], bytes]) -> None:
     seed(tmp_path)
     path = cache_file(tmp_path, RECIPE, CPU)
     left = path.read_bytes()

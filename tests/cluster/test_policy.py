@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -46,10 +47,10 @@ def test_the_attempts_own_error_is_the_reason() -> None:
 
 
 def test_an_unknown_job_is_lost_only_on_positive_evidence() -> None:
-    stale = {"heartbeat_age_s": 61.0, "unknown_for_s": 30.0}
-    assert judge(State.RUNNING, Seen(job=None, **stale), LIMITS).state is State.LOST
-    assert judge(State.RUNNING, Seen(job=None, **{**stale, "unknown_for_s": 29.0}), LIMITS).state is State.RUNNING
-    assert judge(State.RUNNING, Seen(job=None, **{**stale, "heartbeat_age_s": 5.0}), LIMITS).state is State.RUNNING
+    stale = Seen(job=None, heartbeat_age_s=61.0, unknown_for_s=30.0)
+    assert judge(State.RUNNING, stale, LIMITS).state is State.LOST
+    assert judge(State.RUNNING, replace(stale, unknown_for_s=29.0), LIMITS).state is State.RUNNING
+    assert judge(State.RUNNING, replace(stale, heartbeat_age_s=5.0), LIMITS).state is State.RUNNING
 
 
 def test_a_dead_process_on_this_host_is_evidence_within_seconds() -> None:

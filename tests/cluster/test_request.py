@@ -150,7 +150,7 @@ def test_one_seed_alone_goes_on_where_it_was_and_refuses_to_mix_two_runs(tmp_pat
     assert alone(mine, lambda _: None) == first
     for changed in ({"overrides": (*mine.overrides, "train.steps=7")}, {"seeds": (7,)}):
         with pytest.raises(RecipeError, match="another seed, recipe, data or code; give another --sweep"):
-            alone(replace(mine, **changed), lambda _: None)  # type: ignore[arg-type]
+            alone(replace(mine, **changed), lambda _: None)
     with pytest.raises(StorageError, match="exists already"):
         check_order(mine)
 

@@ -24,7 +24,7 @@ import requests
 from cluster.job_client import RayJobs
 from cluster.launch import seed_environment
 from cluster.resources import seed_slots
-from cluster.seats import Seat, SweepPlan
+from cluster.seats import Seat, SweepPlan, resume_seats
 from cluster.session import OWN_CLUSTER
 from cluster.sweep import SweepLoop
 from recur.data.dataset import Dataset
@@ -43,6 +43,7 @@ RECIPE = (
     "cluster.gpus_per_worker=4",
     "cluster.cpus_per_worker=1",
     "cluster.eval_shards=2",
+    "cluster.fanout_cpus=2",
     "train.peak_tflops=1.0",
     "train.log_every=1",
     "train.steps=60",
@@ -99,6 +100,8 @@ class Nodes:
     """The head and its worker nodes."""
 
     head: Head
+    ports: Sequence[int]
+    """Of the head, and of the one that takes its place."""
     held: ExitStack
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     made: int = 0
@@ -108,7 +111,7 @@ class Nodes:
         self.made += 1
         names = ("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "metrics-export-port")
         flags = [f"--{name}={port}" for name, port in zip(names, free_ports(3), strict=True)]
-        flags += [f"--address={self.head.gcs}", f"--num-gpus={GPUS}", "--num-cpus=4", "--object-store-memory=100000000"]
+        flags += [f"--address={self.head.gcs}", f"--num-gpus={GPUS}", "--num-cpus=2", "--object-store-memory=100000000"]
         flags += ["--min-worker-port=0", "--max-worker-port=0", "--disable-usage-stats", "--block"]
         flags += [f"--temp-dir={self.head.home}/n{self.made}"]  # as another machine would have
         log = self.held.enter_context((self.head.home / f"node{self.made}.log").open("wb"))
@@ -138,6 +141,13 @@ class Nodes:
             node.wait(10)
             self.processes.remove(node)
 
+    def replace_head(self) -> None:
+        """Pull the plug of everything; a new head has the old one's address, and knows nothing. It has no nodes yet."""
+        for node in list(self.processes):
+            self.end(node)
+        self.head.end()
+        self.head = self.held.enter_context(ray_head(cpus=0, ports=self.ports))
+
     def node_of(self, pid: int) -> subprocess.Popen[bytes] | None:
         """The node that a process belongs to; None when it is gone."""
         return next((node for node in self.processes if pid in below(node.pid)), None)
@@ -151,8 +161,9 @@ class Nodes:
 @contextmanager
 def cluster(nodes: int = NODES) -> Iterator[Nodes]:
     """A head without GPUs and so many nodes with eight each."""
-    with ray_head(cpus=0) as head, ExitStack() as held:
-        made = Nodes(head=head, held=held)
+    with ExitStack() as held:
+        ports = free_ports(6)
+        made = Nodes(head=held.enter_context(ray_head(cpus=0, ports=ports)), ports=ports, held=held)
         for _ in range(nodes):
             made.add()
         yield made
@@ -187,6 +198,10 @@ class Run:
         """The loop that a driver makes: slots are counted on the cluster."""
         cfg = self.plan.template.recipe.cluster
         return SweepLoop(self.plan, self.jobs, clock=time.time, seats=seats, slots=lambda: seed_slots(cfg, self.jobs.nodes()))
+
+    def resume(self) -> None:
+        """Go on with the sweep as a driver that knows only what lies in its folder and what the job system tells."""
+        self.loop = self.driven(resume_seats(self.plan, self.jobs))
 
     def until(self, what: Callable[[], Found | None], seconds: float, *, every_s: float = 0.02) -> Found:
         """Drive the sweep until ``what()`` is true; the loop itself ticks twice a second."""

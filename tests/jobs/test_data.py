@@ -13,8 +13,9 @@ import pytest
 from jobs.errors import run_app
 from recur.data.dataset import load_dataset
 from recur.errors import DataError, RecurError
+from tests.recur.data.hub_server import Hub, serve
 from tests.recur.data.samples import VOCAB, sentences, write_jsonl
-from tests.recur.data.test_fetch import CFG, REPO, Hub, published, serve
+from tests.recur.data.test_fetch import CFG, REPO, published
 
 SCRIPT = Path(__file__).parents[2] / "jobs" / "data.py"
 SMALL = ["--set", f"model.vocab_size={VOCAB}", "--set", "data.val_docs=4"]

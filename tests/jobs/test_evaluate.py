@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import TypedDict
 
 import pytest
 import torch
@@ -29,10 +30,15 @@ def artifact(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset) -> Path
     return write_attempt(tmp_path_factory.mktemp("sweep") / "a1", tiny_recipe(), dataset.root)
 
 
-def run_json(artifact: Path, *args: str) -> dict[str, dict[str, dict[str, float]]]:
+class Scored(TypedDict):
+    context_tokens: int
+    modes: dict[str, dict[str, float]]
+
+
+def run_json(artifact: Path, *args: str) -> Scored:
     result = CliRunner().invoke(app, [str(artifact), "--json", *args], catch_exceptions=False)
     assert result.exit_code == 0
-    found: dict[str, dict[str, dict[str, float]]] = json.loads(result.stdout)
+    found: Scored = json.loads(result.stdout)
     return found
 
 

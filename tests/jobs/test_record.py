@@ -17,6 +17,7 @@ import pytest
 
 from jobs import record
 from jobs.errors import run_app
+from jobs.options import parse_seeds
 from recur.data.dataset import Dataset
 from recur.errors import InputError
 from recur.record.attempt import AttemptDir
@@ -101,10 +102,10 @@ def test_an_output_folder_that_cannot_be_written_is_one_line_and_code_2(
 
 
 def test_seeds_are_read_as_numbers() -> None:
-    assert record.parse_seeds("42, 1337") == (42, 1337)
-    assert record.parse_seeds(None) is None
+    assert parse_seeds("42, 1337") == (42, 1337)
+    assert parse_seeds(None) is None
     with pytest.raises(InputError):
-        record.parse_seeds("")
+        parse_seeds("")
 
 
 @contextmanager

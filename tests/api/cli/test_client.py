@@ -162,7 +162,7 @@ def test_a_key_that_no_header_takes_is_refused(key: str) -> None:
 def test_events_come_once_and_in_order_over_lines_that_break(service: Served) -> None:
     with service.client() as client:
         sweep = client.submit(SMALL).sweep.id
-    cuts = [900, "refuse", 1200, 700, "lose", 1500, 1000, 800, 1100]
+    cuts: list[str | int | None] = [900, "refuse", 1200, 700, "lose", 1500, 1000, 800, 1100]
     seen = []
     with line(service.port, *cuts) as broken, service.client(broken.url) as client:
         writer = threading.Thread(target=_write, args=(service, sweep, 200))

@@ -6,12 +6,14 @@ import asyncio
 import json
 import signal
 import time
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
+from fastapi.sse import ServerSentEvent
 
 from api.events import Broadcaster
 from api.store import Store, events, open_store, sweeps
@@ -29,6 +31,11 @@ def parsed(text: str) -> list[dict[str, str]]:
 
 def numbers(messages: list[dict[str, str]]) -> list[int]:
     return [int(message["id"]) for message in messages if "id" in message]
+
+
+def following(broadcaster: Broadcaster, sweep: str, after: int, newest: int) -> aclosing[AsyncGenerator[ServerSentEvent, None]]:
+    """What a reader is told, closed when the block is left."""
+    return aclosing(cast(AsyncGenerator[ServerSentEvent, None], broadcaster.follow(sweep, after, newest)))
 
 
 def finished(service: Running) -> tuple[str, int]:
@@ -86,15 +93,15 @@ def test_a_reader_stuck_in_a_finished_stream_keeps_nobody_from_a_retry(service: 
     async def scene() -> None:
         broadcaster = Broadcaster(service.ctx.store, poll_s=0.02)
         running = asyncio.create_task(broadcaster.run())
-        async with aclosing(broadcaster.follow(sweep, 0, 1)) as stuck:
-            first = await anext(aiter(stuck))
+        async with following(broadcaster, sweep, 0, 1) as stuck:
+            first = await anext(stuck)
             assert first.id == "1"
             await asyncio.sleep(0.3)  # the feed is found finished while this reader sleeps
             service.client.post(f"/v1/sweeps/{sweep}/retry", json={})
             with service.ctx.store.read() as c:
                 last = events.since(c, sweep, 0, 100)[-1].number
-            async with aclosing(broadcaster.follow(sweep, last, last)) as later:
-                told = asyncio.create_task(anext(aiter(later)))
+            async with following(broadcaster, sweep, last, last) as later:
+                told = asyncio.create_task(anext(later))
                 await asyncio.sleep(0.1)
                 with service.ctx.store.write() as c:
                     events.add(c, sweep, "warning", at=1.0, data={})
@@ -116,7 +123,7 @@ def test_two_hundred_watchers_cost_one_look_an_event(service: Running, monkeypat
         return read(self)
 
     async def watch(broadcaster: Broadcaster) -> list[int]:
-        async with aclosing(broadcaster.follow(sweep, 0, 1)) as told:
+        async with following(broadcaster, sweep, 0, 1) as told:
             return [int(message.id) async for message in told if message.id]
 
     async def scene() -> list[list[int]]:
@@ -146,7 +153,7 @@ def test_a_slow_client_misses_nothing_and_costs_no_memory(service: Running) -> N
         broadcaster = Broadcaster(service.ctx.store, poll_s=0.02)
         running = asyncio.create_task(broadcaster.run())
         seen: list[int] = []
-        async with aclosing(broadcaster.follow(sweep, 0, 1)) as told:
+        async with following(broadcaster, sweep, 0, 1) as told:
             async for message in told:
                 seen.append(int(message.id or 0))
                 if len(seen) == 1:  # asleep while more events come than the feed remembers

@@ -63,9 +63,9 @@ def ask(service: Running, path: str, method: str, headers: dict[str, str]) -> Re
     url = path.replace("{sweep_id}", "some-sweep").replace("{seed}", "1").replace("{name}", "smoke")
     if path == "/v1/compare":
         url += "?a=1334&b=1421"
-    body = {"json": submission()} if (path, method) == ("/v1/sweeps", "POST") else {}
+    body = submission() if (path, method) == ("/v1/sweeps", "POST") else None
     encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-    answer: Response = service.client.request(method, url, headers=encoded, **body)
+    answer: Response = service.client.request(method, url, headers=encoded, json=body)
     return answer
 
 
@@ -181,8 +181,7 @@ def test_other_names_are_refused(shared: Running, host: str) -> None:
 
 
 def test_a_service_for_all_addresses_accepts_addresses_and_named_hosts_only(tmp_path: Path) -> None:
-    options = {"host": "0.0.0.0", "require_keys": False, "allowed_hosts": ("recur.example",)}
-    with running(tmp_path, **options) as service:
+    with running(tmp_path, host="0.0.0.0", require_keys=False, allowed_hosts=("recur.example",)) as service:
         assert status_for(service, "10.1.2.3:8800") == 200
         assert status_for(service, "recur.example") == 200
         assert status_for(service, "evil.example") == 400

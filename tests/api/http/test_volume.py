@@ -110,8 +110,10 @@ def _slow(service: Served) -> int:
     return status
 
 
-ESCAPES = ("..", "../..", "/etc/passwd", "..\\..", "%2e%2e", "%2e%2e%2f", "..%2f..%2f", "%252e%252e", "....//", "\x00", "%00")
+ESCAPES: tuple[str, ...] = ("..", "../..", "/etc/passwd", "..\\..", "%2e%2e", "%2e%2e%2f", "..%2f..%2f", "%252e%252e", "....//")
 ESCAPES += (
+    "\x00",
+    "%00",
     "~",
     ".",
     "file:///etc/passwd",

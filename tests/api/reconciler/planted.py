@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.reconciler import admitting, ending, ingest, observing, submitting
+from api.reconciler import ending, ingest, observing, submitting
 from api.store import attempts
 from cluster import policy
 from cluster.job_client import JobsUnreachable
@@ -67,7 +67,7 @@ def lost_reply_starts_another_job(patch: pytest.MonkeyPatch) -> None:
 def one_slot_too_many(patch: pytest.MonkeyPatch) -> None:
     """Seeds are admitted into one slot more than there are."""
     admit = attempts.admit
-    patch.setattr(admitting.attempts, "admit", lambda c, pool, slots, **more: admit(c, pool, slots + 1, **more))
+    patch.setattr(attempts, "admit", lambda c, pool, slots, **more: admit(c, pool, slots + 1, **more))
 
 
 def retry_does_not_wait(patch: pytest.MonkeyPatch) -> None:

@@ -140,13 +140,17 @@ def test_flipped_bits_cut_and_empty_files_are_refused_with_their_name_and_both_h
         name = ("artifact.ptz", *SEALED)[number % 7]
         kind = ("flip", "cut", "empty")[number // 7 % 3]
         with quick_folder() as folder:
-            state, reason = ended(Bench(folder), lambda a, n=name, k=kind: damage(a.path(n), k, chance))
+            state, reason = ended(Bench(folder), damaging(name, kind, chance))
         assert state is State.FAILED, (name, kind)
         assert name in reason, (name, kind, reason)
         if len(set(HASH.findall(reason))) < 2:
             without_hashes.append((name, kind, reason))
     measured("damage", {"files": count, "refused": count, "without_both_hashes": len(without_hashes)})
     assert not without_hashes, without_hashes[:3]
+
+
+def damaging(name: str, kind: str, chance: random.Random) -> Callable[[AttemptDir], object]:
+    return lambda attempt: damage(attempt.path(name), kind, chance)
 
 
 def damage(path: Path, kind: str, chance: random.Random) -> None:

@@ -12,9 +12,10 @@ import pytest
 from api.store import open_store
 from recur.record.result import State
 from tests.api.reconciler.kit import DATABASE, Bench, recipe_json
+from tests.api.reconciler.on_ray import UP_S
 from tests.api.reconciler.server import BOUNDARIES, ROUND_FILE
 from tests.api.reconciler.test_kill import rows_of, server, wait
-from tests.api.reconciler.test_on_ray import ENDLESS, UP_S
+from tests.api.reconciler.test_on_ray import ENDLESS
 from tests.api.volume import measured, volume
 from tests.cluster.kit import Head, ray_head, short_folder
 

@@ -410,7 +410,7 @@ def test_a_job_whose_reply_was_lost_is_stopped_when_its_recipe_can_no_longer_be_
     bench.ticks(5)
     row = bench.row("swp", 1)
     assert row.state is State.FAILED and "section_of_old" in str(row.reason)
-    assert not bench.stub.job("swp-s1-a1").alive
+    assert (job := bench.stub.job("swp-s1-a1")) is not None and not job.alive
 
 
 def test_a_full_disk_does_not_keep_a_cancelled_job_running(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -421,4 +421,4 @@ def test_a_full_disk_does_not_keep_a_cancelled_job_running(bench: Bench, monkeyp
     monkeypatch.setattr(observing, "mark_cancelled", full)
     bench.cancel("swp")
     bench.ticks(3)
-    assert not bench.stub.job(job).alive and bench.row("swp", 1).state is State.CANCELLED
+    assert (found := bench.stub.job(job)) is not None and not found.alive and bench.row("swp", 1).state is State.CANCELLED

@@ -29,6 +29,12 @@ def bench() -> Iterator[Bench]:
         yield Bench(folder, clock=time.time, tick_s=30.0)
 
 
+def nudge(bench: Bench) -> None:
+    before = bench.loop.health.at
+    bench.loop.nudge()
+    wait_for(lambda: bench.loop.health.at != before, 10, every_s=0.02)
+
+
 def test_a_nudge_begins_the_next_round_and_stop_ends_the_loop_at_once(bench: Bench) -> None:
     stop = threading.Event()
     thread = threading.Thread(target=bench.loop.run, args=(stop,))
@@ -36,9 +42,7 @@ def test_a_nudge_begins_the_next_round_and_stop_ends_the_loop_at_once(bench: Ben
     wait_for(lambda: bench.loop.health.at, 10)
     bench.submit("swp", 1)
     for _ in range(2):
-        before = bench.loop.health.at
-        bench.loop.nudge()
-        wait_for(lambda before=before: bench.loop.health.at != before, 10, every_s=0.02)
+        nudge(bench)
     began = time.monotonic()
     stop.set()
     bench.loop.nudge()
@@ -125,7 +129,7 @@ def _answers(deadline: Deadline) -> bool:
 
 def test_an_exception_of_the_call_is_the_callers() -> None:
     with pytest.raises(KeyError):
-        Deadline(1.0).call("info", lambda: {}["absent"])
+        Deadline(1.0).call("info", lambda: dict[str, object]()["absent"])
 
 
 def scripts(folder: Path, text: str) -> tuple[SubprocessHelper, SweepRow]:

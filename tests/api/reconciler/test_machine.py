@@ -293,6 +293,6 @@ class Life(RuleBasedStateMachine):
 def test_promises_hold_over_random_lives() -> None:
     lives, steps = volume(60, 2000, gate=15), volume(30, 50)
     COUNTS.update(examples=0, steps=0, attempts=0)
-    run_state_machine_as_test(Life, settings=settings(QUICK, max_examples=lives, stateful_step_count=steps))  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(Life, settings=settings(QUICK, max_examples=lives, stateful_step_count=steps))
     assert COUNTS["examples"] >= lives
     measured("state_machine", {"asked": {"lives": lives, "steps": steps}, "done": COUNTS, "violations": 0})

@@ -27,4 +27,4 @@ def test_the_state_machine_finds_a_planted_bug(name: str, monkeypatch: pytest.Mo
     PLANTED[name](monkeypatch)
     found = settings(QUICK, derandomize=True, phases=(Phase.generate,), print_blob=False, report_multiple_bugs=False)
     with pytest.raises(AssertionError, match=r"P\d+"):
-        run_state_machine_as_test(Life, settings=found)  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(Life, settings=found)

@@ -29,8 +29,9 @@ def test_while_the_job_system_is_away_everything_keeps_its_state_and_health_says
     bench.ticks(30, 10.0)
     assert bench.row("swp", 1).state is State.RUNNING
     assert bench.row("late", 1).state is State.QUEUED
-    assert bench.loop.health.degraded == "the job system is away"
-    assert bench.loop.health.slots[Pool.CPU].slots is None
+    health = bench.loop.health
+    assert health.degraded == "the job system is away"
+    assert health.slots[Pool.CPU].slots is None
     bench.stub.turn(away=False)
     bench.stub.play("swp-s1-a1")
     bench.ticks(3, 5.0)

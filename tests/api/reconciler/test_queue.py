@@ -11,13 +11,14 @@ from sqlalchemy import update
 
 from api.reconciler import Done
 from api.reconciler.errand import PAUSE_S
+from api.reconciler.helper import REPORT_FILE
 from api.store import sweeps
 from api.store.rows import Pool
 from api.store.tables import sweeps as sweeps_table
 from recur.recipe import source_sha256
 from recur.record.atomic import write_json_atomic
 from recur.record.result import State
-from tests.api.reconciler.kit import RECIPE, REPORT_FILE, START, Bench, on_gpus, quick_folder
+from tests.api.reconciler.kit import RECIPE, START, Bench, on_gpus, quick_folder
 from tests.api.store.test_speed import SWEEPS, fill
 from tests.api.volume import measured
 

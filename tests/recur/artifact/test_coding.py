@@ -6,6 +6,7 @@ import lzma
 import resource
 import time
 import zlib
+from collections.abc import Callable
 
 import brotli
 import pytest
@@ -33,7 +34,8 @@ def bomb(compressor: str, megabytes: int) -> bytes:
         encoder = lzma.LZMACompressor(preset=1)
         return b"".join(encoder.compress(piece) for _ in range(megabytes)) + encoder.flush()
     coder = brotli.Compressor(quality=1)
-    return b"".join(coder.process(piece) for _ in range(megabytes)) + coder.finish()
+    blob: bytes = b"".join(coder.process(piece) for _ in range(megabytes)) + coder.finish()
+    return blob
 
 
 def test_shuffle_by_hand() -> None:
@@ -92,7 +94,9 @@ def test_the_other_compressor_is_refused_and_an_unknown_one_named() -> None:
     blob = compress(bytes(1000), "lzma", stride=2)
     with pytest.raises(ArtifactError, match="brotli"):
         decompress(blob, "brotli", max_bytes=MAX_BYTES)
-    for call in (lambda: compress(b"", "zip", stride=0), lambda: decompress(b"", "zip", max_bytes=1)):
+    calls: tuple[Callable[[], bytes], ...]
+    calls = (lambda: compress(b"", "zip", stride=0), lambda: decompress(b"", "zip", max_bytes=1))
+    for call in calls:
         with pytest.raises(RecipeError, match="choose brotli or lzma"):
             call()
 

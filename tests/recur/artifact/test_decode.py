@@ -89,7 +89,9 @@ def test_a_grid_equals_a_slow_product_rounded_after_each_factor() -> None:
 @settings(max_examples=100, deadline=None)
 @given(data=st.data(), rows=st.integers(1, 5), cols=st.integers(1, 5), step=st.floats(2.0**-20, 1024, width=32))
 def test_a_grid_is_near_the_exact_product(data: st.DataObject, rows: int, cols: int, step: float) -> None:
-    draw = lambda n: data.draw(st.lists(st.integers(-128, 127), min_size=n, max_size=n))  # noqa: E731
+    def draw(n: int) -> list[int]:
+        return data.draw(st.lists(st.integers(-128, 127), min_size=n, max_size=n))
+
     codes, row, col = int8(*draw(rows * cols)).reshape(rows, cols), int8(*draw(rows)), int8(*draw(cols))
     exact = codes.double() * step * torch.exp2(row.double() / 8)[:, None] * torch.exp2(col.double() / 8)
     # Two rounded constants and three rounded products: at most 5 half units in the last place (2 ** -24 each).

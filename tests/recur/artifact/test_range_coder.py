@@ -40,7 +40,7 @@ def block(codes: NDArray[np.generic], rows: Sequence[int] | None = None, cols: S
     return CodeBlock(codes=codes.astype(np.int8), geometry=Geometry(row_hints=row_hints, col_hints=col_hints))
 
 
-def hints(size: int, *given: Sequence[int] | None) -> NDArray[np.int64]:
+def hints(size: int, *given: Sequence[int] | NDArray[np.int64] | None) -> NDArray[np.int64]:
     """Hints of one axis: those given, zeros for the others."""
     told = [np.array(one) for one in given if one is not None]
     return np.stack([*told, *[np.zeros(size, np.int64)] * (HINTS - len(told))])

@@ -23,7 +23,7 @@ from recur.artifact.reading import load_artifact
 from recur.artifact.reference import read_container, save_artifact, write_container
 from recur.config import ArtifactConfig
 from recur.errors import ArtifactError, StorageError
-from recur.quantize.tensors import QuantizedModel
+from recur.quantize.tensors import Meta, QuantizedModel
 
 CFG = ArtifactConfig()
 MAX_BYTES = 1 << 20
@@ -40,8 +40,12 @@ def small_model(**changes: Tensor) -> QuantizedModel:
         "emb.weight.scale": torch.tensor([0.01, 0.02]).half(),
         "gain": torch.tensor([5.0, 0.1, -1.0, 0.0]).half(),
     }
-    meta = {"a.weight": {"type": "int6", "method": "gptq"}, "emb.weight": {"type": "int8"}, "gain": "passthrough"}
-    return QuantizedModel(entries={**entries, **changes}, meta={**meta})
+    meta: dict[str, Meta] = {
+        "a.weight": {"type": "int6", "method": "gptq"},
+        "emb.weight": {"type": "int8"},
+        "gain": "passthrough",
+    }
+    return QuantizedModel(entries={**entries, **changes}, meta=meta)
 
 
 def same(a: QuantizedModel, b: QuantizedModel) -> bool:

@@ -24,9 +24,11 @@ from tests.recur.artifact.kit import every_role
 GRID: Meta = {"type": "grid", "method": "gptq"}
 
 
-def changed(meta: dict[str, Meta] | None = None, without: str | None = None, **entries: Tensor) -> QuantizedModel:
+def changed(
+    meta: dict[str, Meta] | None = None, entries: dict[str, Tensor] | None = None, *, without: str | None = None
+) -> QuantizedModel:
     model = every_role()
-    kept = {name: value for name, value in (model.entries | entries).items() if name != without}
+    kept = {name: value for name, value in (model.entries | (entries or {})).items() if name != without}
     return QuantizedModel(entries=kept, meta=model.meta | (meta or {}))
 
 
@@ -131,23 +133,23 @@ def test_sections_survive_the_way_to_another_process() -> None:
         (changed({"gain": GRID}), r"lacks gain\.step, gain\.rows, gain\.cols"),
         (changed({"new": "passthrough"}), "lacks new"),
         (changed(without="tok_emb.weight.step"), r"lacks tok_emb\.weight\.step"),
-        (changed(**{"left over": torch.ones(1)}), "holds left over that no metadata names"),
-        (changed({"a b": "passthrough"}, **{"a b": torch.ones(1).half()}), "printable ASCII"),
-        (changed({"ü": "passthrough"}, ü=torch.ones(1).half()), "printable ASCII"),
-        (changed({"": "passthrough"}, **{"": torch.ones(1).half()}), "printable ASCII"),
+        (changed(entries={"left over": torch.ones(1)}), "holds left over that no metadata names"),
+        (changed({"a b": "passthrough"}, {"a b": torch.ones(1).half()}), "printable ASCII"),
+        (changed({"ü": "passthrough"}, {"ü": torch.ones(1).half()}), "printable ASCII"),
+        (changed({"": "passthrough"}, {"": torch.ones(1).half()}), "printable ASCII"),
         (changed({"gain.q": "passthrough"}), r"gain\.q is there twice"),
-        (changed(none=torch.ones(2)), r"none: torch.float32 \(2,\) must be torch.float16"),
-        (changed(none=torch.ones(2, dtype=torch.int64)), "must be torch.float16"),
-        (changed(resid_mix=torch.ones(2).half()), "must be torch.float32"),
-        (changed(resid_mix=torch.tensor([1.0, math.nan])), "resid_mix holds NaN"),
-        (changed(none=torch.tensor([math.inf]).half()), "none holds NaN or infinity"),
-        (changed(**{"gain.q": torch.ones(9)}), "must be torch.int8"),
-        (changed(**{"ve.embed.weight.scale": torch.ones(3).half()}), r"must be torch.float16 \(4,\)"),
-        (changed(**{"tok_emb.weight.rows": torch.zeros(5, dtype=torch.int8)}), r"must be torch.int8 \(6,\)"),
-        (changed(**{"tok_emb.weight.q": torch.zeros(6, dtype=torch.int8)}), r"must be \[rows, columns\] for a grid"),
-        (changed(**{"tok_emb.weight.step": torch.tensor(0.0)}), "must be a positive step"),
-        (changed(**{"tok_emb.weight.step": torch.tensor(-1.0)}), "must be a positive step"),
-        (changed(**{"tok_emb.weight.step": torch.tensor(math.inf)}), "holds NaN or infinity"),
+        (changed(entries={"none": torch.ones(2)}), r"none: torch.float32 \(2,\) must be torch.float16"),
+        (changed(entries={"none": torch.ones(2, dtype=torch.int64)}), "must be torch.float16"),
+        (changed(entries={"resid_mix": torch.ones(2).half()}), "must be torch.float32"),
+        (changed(entries={"resid_mix": torch.tensor([1.0, math.nan])}), "resid_mix holds NaN"),
+        (changed(entries={"none": torch.tensor([math.inf]).half()}), "none holds NaN or infinity"),
+        (changed(entries={"gain.q": torch.ones(9)}), "must be torch.int8"),
+        (changed(entries={"ve.embed.weight.scale": torch.ones(3).half()}), r"must be torch.float16 \(4,\)"),
+        (changed(entries={"tok_emb.weight.rows": torch.zeros(5, dtype=torch.int8)}), r"must be torch.int8 \(6,\)"),
+        (changed(entries={"tok_emb.weight.q": torch.zeros(6, dtype=torch.int8)}), r"must be \[rows, columns\] for a grid"),
+        (changed(entries={"tok_emb.weight.step": torch.tensor(0.0)}), "must be a positive step"),
+        (changed(entries={"tok_emb.weight.step": torch.tensor(-1.0)}), "must be a positive step"),
+        (changed(entries={"tok_emb.weight.step": torch.tensor(math.inf)}), "holds NaN or infinity"),
     ],
 )
 def test_a_model_that_the_container_cannot_hold_is_refused(model: QuantizedModel, message: str) -> None:

@@ -65,6 +65,6 @@ def write_odd_tokenizer(path: Path, texts: Sequence[str], vocab_size: int, **opt
     return path
 
 
-def docs_config(**changes: int) -> DataConfig:
+def docs_config(*, val_docs: int = 4, shard_tokens: int = 700) -> DataConfig:
     """Settings for a handful of documents."""
-    return DataConfig(**{"source": "docs", "val_docs": 4, "tokenizer_docs": 1000, "shard_tokens": 700, **changes})
+    return DataConfig(source="docs", val_docs=val_docs, tokenizer_docs=1000, shard_tokens=shard_tokens)

@@ -43,7 +43,8 @@ def make(folder: Path, texts: list[str], *, cfg: DataConfig | None = None, token
 
 
 def stream(paths: list[Path]) -> list[int]:
-    return np.concatenate([open_tokens(p) for p in paths]).tolist()
+    ids: list[int] = np.concatenate([open_tokens(p) for p in paths]).tolist()
+    return ids
 
 
 def split_at_bos(ids: list[int]) -> list[tuple[int, ...]]:

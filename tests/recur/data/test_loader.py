@@ -93,7 +93,8 @@ def test_a_cursor_of_another_batch_shape_is_refused(tmp_path: Path) -> None:
 
 def test_the_order_depends_on_the_strings_not_on_the_folder(tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
-    here.mkdir(), there.mkdir()
+    here.mkdir()
+    there.mkdir()
     a, b = loader(shards(here, 500, 400)), loader(shards(there, 500, 400))
     assert a.next_windows().tolist() == b.next_windows().tolist()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ def test_every_common_way_to_open_a_file_is_seen(tiny_dataset: Dataset, tmp_path
     path = tiny_dataset.val_paths()[0]
     link = tmp_path / "link.bin"
     link.symlink_to(path)
-    ways = (
+    ways: tuple[Callable[[], object], ...] = (
         lambda: path.read_bytes(),
         lambda: np.fromfile(path, np.uint8),
         lambda: np.memmap(path, np.uint8, mode="r"),

@@ -20,7 +20,7 @@ from recur.evaluate.modes import sliding, ttt
 from recur.evaluate.probes.run import ModeScoring, probe_config
 from recur.evaluate.probes.scoring import Claimed, Precision, Trace
 from recur.evaluate.scoring import ScoredBatch
-from recur.evaluate.ttt import adapt
+from recur.evaluate.ttt import adapt, restored
 from recur.evaluate.windows import IntArray
 from recur.model.build import apply_precision
 from recur.model.gpt import GPT
@@ -159,7 +159,7 @@ class SharedDelta(Around):
         with torch.enable_grad():
             for _ in range(self.steps):
                 optimizer.zero_grad()
-                nats().mean().backward()
+                nats().mean().backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
         return nats().detach()
 
@@ -195,7 +195,7 @@ class Rescoring:
             np.add.at(times, batch.positions, 1)
 
         plan, table, first = ttt.plan(len(tokens) - 1, self.cfg), byte_table(V), list[Interval]()
-        with ttt.restored(self.model):
+        with restored(self.model):
             adapt(self.model, tokens, plan, table, self.cfg.ttt, log=first.append, **how)
             version = sum(i.kind == "adapt" for i in first)
             sliding.evaluate(self.model, tokens, plan, table, self.cfg, log=log.append, watch=watch, **how)
@@ -220,13 +220,13 @@ class TrainedFirst:
     def trace(self, tokens: IntArray) -> Trace:
         n, S = len(tokens) - 1, self.cfg.seq_len
         nats, log = np.full(n, np.nan), list[Interval]()
-        with ttt.restored(self.model):
+        with restored(self.model):
             optimizer = torch.optim.SGD(self.model.parameters(), lr=self.cfg.ttt.lr)
             for k, start in enumerate(range(0, n, S)):
                 window = torch.from_numpy(tokens[start : start + S + 1])[None]
                 with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
                     optimizer.zero_grad()
-                    self.model.loss(window[:, :-1], window[:, 1:]).backward()
+                    self.model.loss(window[:, :-1], window[:, 1:]).backward()  # type: ignore[no-untyped-call]
                     optimizer.step()
                     with torch.no_grad():
                         nats[start : start + S] = self.model.score(window[:, :-1], window[:, 1:]).double().numpy()

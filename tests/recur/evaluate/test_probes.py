@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from recur.evaluate.probes.normalisation import probe_normalisation
 from recur.evaluate.probes.order import probe_order
 from recur.evaluate.probes.report import ProbeReport
 from recur.evaluate.probes.run import ModeScoring, ProbeEffort, probe_config, probe_mode, probe_modes, probe_scoring, probe_stream
-from recur.evaluate.probes.scoring import CEILING_NATS, FLOOR_NATS, Nats, Noise, largest_difference, measure_noise, spread
+from recur.evaluate.probes.scoring import CEILING_NATS, FLOOR_NATS, Nats, Noise, Trace, largest_difference, measure_noise, spread
 from recur.evaluate.windows import IntArray
 from recur.record.codec import from_json, to_json
 from recur.record.rules.gate import Verdict
@@ -100,7 +101,8 @@ def test_sums_by_hand() -> None:
     tokens = np.zeros(6, np.int64)
 
     def gated(t: IntArray) -> Nats:
-        return uniform(t) - 0.1 * (t[1:] == 2)  # token 2 gets e^0.1 / 4 instead of 1 / 4
+        nats: Nats = uniform(t) - 0.1 * (t[1:] == 2)  # token 2 gets e^0.1 / 4 instead of 1 / 4
+        return nats
 
     assert probe_normalisation(uniform, tokens, 4, QUIET, positions=[0, 4], candidates=4, seed=0).findings == ()
     found = probe_normalisation(gated, tokens, 4, QUIET, positions=[3], candidates=4, seed=0)
@@ -117,9 +119,9 @@ def test_a_sample_of_the_targets_is_held_against_the_claimed_distribution() -> N
     def shifted(t: IntArray) -> Nats:
         return -np.log([0.3, 0.4, 0.2, 0.1])[t[1:]]  # sums to 1, but is not what it claims
 
-    common = {"positions": [2], "candidates": 3, "claimed": lambda t, p: claimed, "seed": 1}
-    assert probe_normalisation(told, tokens, 4, QUIET, **common).findings == ()
-    assert "nats off the distribution" in probe_normalisation(shifted, tokens, 4, QUIET, **common).findings[-1]
+    probe = partial(probe_normalisation, positions=[2], candidates=3, claimed=lambda t, p: claimed, seed=1)
+    assert probe(told, tokens, 4, QUIET).findings == ()
+    assert "nats off the distribution" in probe(shifted, tokens, 4, QUIET).findings[-1]
 
 
 def test_scores_that_are_no_numbers_are_found() -> None:
@@ -136,7 +138,7 @@ def test_noise_widens_the_tolerance_up_to_a_ceiling_and_is_a_finding_beyond() ->
 
     def noisy(nats: float) -> Noise:
         return measure_noise(
-            lambda t: uniform(t) + nats * t[0], np.array([1, 0, 0]), uniform(np.zeros(3)), repeats=2, precision="bf16"
+            lambda t: uniform(t) + nats * t[0], np.array([1, 0, 0]), uniform(np.zeros(3, np.int64)), repeats=2, precision="bf16"
         )
 
     assert noisy(0.0).tolerance_nats == FLOOR_NATS
@@ -206,7 +208,7 @@ def test_a_log_that_hides_scores_does_not_agree_with_what_was_executed() -> None
     scoring, tokens = mode_scoring(0, "plain"), random_stream(0)
 
     class Hiding(ModeScoring):
-        def trace(self, tokens: IntArray) -> object:  # type: ignore[override]
+        def trace(self, tokens: IntArray) -> Trace:
             trace = super().trace(tokens)
             return replace(trace, times=trace.times + (np.arange(len(trace.times)) < 5))
 
@@ -240,7 +242,7 @@ def test_a_compiled_model_is_probed_through_its_graph() -> None:
 
 def test_a_failing_report_says_why_and_has_finite_numbers() -> None:
     class Skipping(ModeScoring):
-        def trace(self, tokens: IntArray) -> object:  # type: ignore[override]
+        def trace(self, tokens: IntArray) -> Trace:
             trace = super().trace(tokens)
             trace.nats[0] = np.nan if tokens[-1] % 2 else trace.nats[0]
             return trace

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -104,7 +106,9 @@ def test_more_parts_than_windows_leaves_empty_parts() -> None:
 
 
 def test_a_stream_shorter_than_a_window_is_refused() -> None:
-    for make in (lambda: plain_plan(7, 8), lambda: sliding_plan(7, 8, 2), lambda: ttt_plan(7, 8, 2, tail="reference")):
+    makers: tuple[Callable[[], WindowPlan], ...]
+    makers = (lambda: plain_plan(7, 8), lambda: sliding_plan(7, 8, 2), lambda: ttt_plan(7, 8, 2, tail="reference"))
+    for make in makers:
         with pytest.raises(DataError, match="shorter than one window"):
             make()
 

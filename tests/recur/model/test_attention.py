@@ -101,9 +101,9 @@ def test_exactly_one_kernel_is_enabled() -> None:
         for name in ("cudnn", "flash", "math"):
             use_backend(name)
             on = [
-                torch.backends.cuda.cudnn_sdp_enabled(),
-                torch.backends.cuda.flash_sdp_enabled(),
-                torch.backends.cuda.math_sdp_enabled(),
+                torch.backends.cuda.cudnn_sdp_enabled(),  # type: ignore[no-untyped-call]
+                torch.backends.cuda.flash_sdp_enabled(),  # type: ignore[no-untyped-call]
+                torch.backends.cuda.math_sdp_enabled(),  # type: ignore[no-untyped-call]
             ]
             assert on == [name == "cudnn", name == "flash", name == "math"]
     finally:

@@ -20,7 +20,8 @@ def slow_newton_schulz(u: torch.Tensor, steps: int) -> torch.Tensor:
     s = s / u.double().norm()
     for _ in range(steps):
         s = a * s + b * s**3 + c * s**5
-    return left @ torch.diag(s) @ right
+    orthogonal: torch.Tensor = left @ torch.diag(s) @ right
+    return orthogonal
 
 
 def test_newton_schulz_agrees_with_the_recursion_on_singular_values() -> None:

@@ -30,7 +30,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.attn["c_q"](x) + self.attn["c_k"](x) * self.attn["c_v"](x)
-        return self.mlp["fc"](y).sum() + self.mlp["fc"](x).sum()
+        total: Tensor = self.mlp["fc"](y).sum() + self.mlp["fc"](x).sum()
+        return total
 
 
 class Toy(nn.Module):
@@ -63,11 +64,12 @@ def test_sum_of_one_input_by_hand() -> None:
 
 def test_both_visits_of_a_layer_count_and_equal_a_float64_oracle() -> None:
     model, data = Toy().eval(), batches(3)
-    total = torch.zeros(6, 6, dtype=torch.float64)
+    block, total = model.blocks[0], torch.zeros(6, 6, dtype=torch.float64)
+    assert isinstance(block, Block)
     with torch.no_grad():
         for batch in data:
             x = model.table(batch.x_BT)
-            a = model.blocks[0].attn
+            a = block.attn
             for seen in (x, a["c_q"](x) + a["c_k"](x) * a["c_v"](x)):
                 flat = seen.reshape(-1, 6).double()
                 total += flat.t() @ flat

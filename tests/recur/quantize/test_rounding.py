@@ -34,7 +34,7 @@ def test_row_clips_equal_the_float64_quantile() -> None:
 def test_the_floor_makes_every_candidate_of_a_small_row_the_same_step() -> None:
     W_RC = torch.randn(4, 50, generator=torch.Generator().manual_seed(2)) * 0.08
     scales_PR = int6_row_scales(W_RC, dataclasses.replace(OURS, scale_floor=True))
-    assert scales_PR.unique().tolist() == [float(torch.tensor(1 / 31).half())]
+    assert scales_PR.unique().tolist() == [float(torch.tensor(1 / 31).half())]  # type: ignore[no-untyped-call]
     assert int6_row_scales(W_RC, OURS).max() < 1 / 31
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,6 @@ import pytest
 from recur.errors import ArtifactError, StorageError
 from recur.record.atomic import sha256_of
 from recur.record.attempt import AttemptDir, next_attempt
-from recur.record.attempt import payload as payload_module
 from recur.record.result import Phase
 
 
@@ -136,7 +136,7 @@ def test_adoption_copies_where_files_cannot_be_linked(first: AttemptDir, monkeyp
     def refuse(source: Path, target: Path) -> None:
         raise OSError(18, "Invalid cross-device link")
 
-    monkeypatch.setattr(payload_module.os, "link", refuse)
+    monkeypatch.setattr(os, "link", refuse)
     second = AttemptDir(first.root, 42, 2)
     second.adopt(first, (Phase.TRAIN,))
     assert second.path("trained/ema.bin").read_bytes() == b"weights"

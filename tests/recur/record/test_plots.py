@@ -120,10 +120,11 @@ def test_labels_are_spread_apart_in_order_and_stay_where_there_is_room(values: l
 
 def _overlaps(figure: Figure) -> list[tuple[str, str]]:
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    canvas.draw()  # type: ignore[no-untyped-call]
     texts = [t for t in figure.findobj(Text) if isinstance(t, Text) and t.get_visible() and t.get_text().strip()]
     not_drawn = _tick_labels_out_of_range(figure)
-    boxes = [(t.get_text(), t.get_window_extent(canvas.get_renderer())) for t in texts if t not in not_drawn]
+    renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]
+    boxes = [(t.get_text(), t.get_window_extent(renderer)) for t in texts if t not in not_drawn]
     return [(a, b) for (a, first), (b, second) in combinations(boxes, 2) if _cover(first.extents, second.extents)]
 
 

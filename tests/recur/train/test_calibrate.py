@@ -123,7 +123,7 @@ def test_shares_off_the_clock_add_up_to_the_calibration_on_it(alone: Path, tiny_
 
 
 def test_two_ranks_merge_what_two_ranks_in_three_shares_find(tiny_dataset: Dataset, tmp_path: Path) -> None:
-    mp.spawn(_worker, args=(2, 29617, tiny_dataset.root, tmp_path), nprocs=2)  # type: ignore[no-untyped-call]
+    mp.spawn(_worker, args=(2, 29617, tiny_dataset.root, tmp_path), nprocs=2)  # type: ignore[attr-defined,no-untyped-call]
     first, second = (load_trained(tmp_path / f"rank{rank}") for rank in range(2))
     assert all(torch.equal(t, tensors(second)[name]) for name, t in tensors(first).items())
     assert first.hessians.batches == 6 and first.moments is not None and first.moments.tokens == 2 * 2 * 256

@@ -116,7 +116,7 @@ def test_two_ranks_go_on_together(tmp_path: Path, tiny_dataset: Dataset) -> None
         spec = replace(spec, attempt=attempt)
         save_spec(spec.attempt_dir.create().path("spec.json"), spec)
         meet = tmp_path / f"meet{attempt}"
-        mp.spawn(_on_rank, args=(meet, spec.attempt_dir.path("spec.json")), nprocs=2)  # type: ignore[no-untyped-call]
+        mp.spawn(_on_rank, args=(meet, spec.attempt_dir.path("spec.json")), nprocs=2)  # type: ignore[attr-defined,no-untyped-call]
         if attempt == 1:
             store = checkpoint_store(spec, tiny_dataset, 2)
             *_, before, newest = store.steps()

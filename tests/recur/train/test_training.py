@@ -57,7 +57,7 @@ def _worker(rank: int, world: int, port: int, root: Path, out: Path, overrides: 
 
 
 def on_ranks(dataset: Dataset, out: Path, port: int, *overrides: str, world: int = 2) -> list[Trained]:
-    mp.spawn(_worker, args=(world, port, dataset.root, out, overrides), nprocs=world)  # type: ignore[no-untyped-call]
+    mp.spawn(_worker, args=(world, port, dataset.root, out, overrides), nprocs=world)  # type: ignore[attr-defined,no-untyped-call]
     return [load_trained(out / f"rank{rank}") for rank in range(world)]
 
 

@@ -59,7 +59,7 @@ def zipped(source: str) -> bytes:
     return base64.b64encode(zlib.compress(source.encode()))
 
 
-RAW = {"format": lzma.FORMAT_RAW, "filters": [{"id": lzma.FILTER_LZMA2, "preset": 9}]}
+RAW = lzma.compress(INNER.encode(), lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "preset": 9}])
 LZMA1 = {"id": lzma.FILTER_LZMA1, "preset": 9, "dict_size": 1 << 20, "lc": 4, "lp": 0, "pb": 0}
 B85 = base64.b85encode
 WRAPPED = {
@@ -69,7 +69,7 @@ WRAPPED = {
     f"D={base64.a85encode(brotli.compress(INNER.encode()))!r}\nexec(brotli.decompress(A(D)))",
     "dunder": f"exec(__import__('zlib').decompress(__import__('base64').b64decode({zipped(INNER)!r})))",
     "compiled": f"import zlib,base64\nexec(compile(zlib.decompress(base64.b64decode({zipped(INNER)!r})),'x','exec'))",
-    "raw lzma": f"import lzma,base64\nexec(lzma.decompress(base64.b85decode({B85(lzma.compress(INNER.encode(), **RAW))!r}),"
+    "raw lzma": f"import lzma,base64\nexec(lzma.decompress(base64.b85decode({B85(RAW)!r}),"
     "format=lzma.FORMAT_RAW,filters=[{'id':lzma.FILTER_LZMA2}]))",
     "raw lzma in a Latin-1 string": "#coding:latin1\nimport lzma\nexec(lzma.decompress("
     f"{lzma.compress(INNER.encode(), lzma.FORMAT_RAW, filters=[LZMA1]).decode('latin1')!r}.encode('latin1'),3,None,"

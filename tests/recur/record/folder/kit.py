@@ -112,7 +112,7 @@ def _attempt(attempt: AttemptDir, scores: Mapping[str, Score], fingerprint: str,
         "placement": {"world_size": 1, "device": "cpu", "backend": "local"},
         "quantized": {"gptq": 30, "passthrough": 27},
     }
-    result = SeedResult(seed=attempt.seed, state=State.SUCCEEDED, attempt=attempt.attempt, **(values | fields))
+    result = SeedResult(seed=attempt.seed, state=State.SUCCEEDED, attempt=attempt.attempt, **{**values, **fields})
     write_json_atomic(attempt.path("result.json"), to_json(result))
     return result
 
