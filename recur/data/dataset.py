@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recur.data.shards import HEADER_BYTES, REMEDY, TOKEN_BYTES, TokensI64, open_tokens, read_stream
+from recur.data.shards import HEADER_BYTES, REMEDY, TOKEN_BYTES, TokensU16, open_tokens, read_stream
 from recur.data.staging import MANIFEST, sha256_file, storage_error, sync
 from recur.data.tokenizer import ByteTable, load_byte_table
 from recur.errors import DataError
@@ -171,8 +171,8 @@ def check_ids(path: Path, vocab_size: int) -> None:
         raise DataError(f"shard {path} token id {int(tokens.max())}", rule, "use the tokenizer that the shards were made with")
 
 
-def validation_tokens(dataset: Dataset, seq_len: int) -> TokensI64:
-    """The validation stream as evaluated: [floor((n-1)/S)*S + 1] int64 (REFERENCE 2.2).
+def validation_tokens(dataset: Dataset, seq_len: int) -> TokensU16:
+    """The validation stream as evaluated: [floor((n-1)/S)*S + 1] uint16 (REFERENCE 2.2).
 
     Args:
         dataset: where to read.

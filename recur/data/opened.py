@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from recur.data.dataset import Dataset, validation_tokens
-from recur.data.shards import TokensI64
+from recur.data.shards import TokensU16
 
 _watching: list[OpenedFiles] = []
 _state = {"installed": False}
@@ -43,7 +43,7 @@ class OpenedFiles:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         _watching.remove(self)
 
-    def read_validation(self, dataset: Dataset, seq_len: int) -> TokensI64:
+    def read_validation(self, dataset: Dataset, seq_len: int) -> TokensU16:
         """`recur.data.dataset.validation_tokens`, for a validation whose score is logged."""
         self._validating = True
         try:

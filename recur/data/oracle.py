@@ -12,14 +12,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from recur.data import embedded
 from recur.data.dataset import Dataset, validation_tokens
-from recur.data.shards import TokensI64
+from recur.data.shards import Tokens, TokensI64
 from recur.data.tokenizer import SPACE, ByteTable, Processor, load_processor
 from recur.data.writer import BATCH_DOCS, ENCODE_THREADS
 from recur.errors import DataError
@@ -63,7 +62,7 @@ class ByteOracle:
 
 
 def byte_oracle(
-    tokens: npt.NDArray[np.integer[Any]],
+    tokens: Tokens,
     processor: Processor,
     table: ByteTable,
     sources: Sequence[str] | None = None,

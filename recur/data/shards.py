@@ -23,6 +23,7 @@ REMEDY = "delete its dataset folder, then fetch or prepare it again"
 
 TokensU16 = npt.NDArray[np.uint16]
 TokensI64 = npt.NDArray[np.int64]
+Tokens = npt.NDArray[np.integer[Any]]
 
 
 def write_shard(path: Path, tokens: npt.NDArray[Any]) -> None:
@@ -85,22 +86,25 @@ def open_tokens(path: Path) -> TokensU16:
     return np.memmap(path, dtype="<u2", mode="r", offset=HEADER_BYTES, shape=(count,))
 
 
-def read_stream(paths: list[Path], seq_len: int) -> TokensI64:
+def read_stream(paths: list[Path], seq_len: int) -> TokensU16:
     """All shards concatenated, cut to a whole number of windows plus one token (REFERENCE 2.2).
+
+    A single shard stays mapped: all that score on a node share one copy of it.
 
     Args:
         paths: validation shards in order.
         seq_len: S, tokens of one evaluation window.
 
     Returns:
-        [floor((n-1)/S)*S + 1] int64.
+        [floor((n-1)/S)*S + 1] uint16.
 
     Raises:
         DataError: a damaged shard, no shard, or fewer than S + 1 tokens.
     """
     if not paths:
         raise DataError("validation shards=0", "at least one is needed", REMEDY)
-    stream = np.concatenate([open_tokens(p) for p in paths]).astype(np.int64)
+    shards = [open_tokens(p).view(np.ndarray) for p in paths]
+    stream = shards[0] if len(shards) == 1 else np.concatenate(shards)
     windows = (stream.size - 1) // seq_len
     if windows < 1:
         rule = f"is shorter than one window of evaluate.seq_len+1={seq_len + 1}"

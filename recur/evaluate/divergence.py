@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from recur.data.dataset import Dataset
 from recur.data.loader import WindowLoader
+from recur.data.shards import Tokens
 from recur.errors import DataError
 from recur.evaluate.scoring import autocast_bf16, training_mode
 from recur.model.gpt import GPT
@@ -44,7 +44,7 @@ class Divergence:
     tokens: int
 
 
-def windows_of(ids: npt.NDArray[np.int64], seq_len: int, tokens: int) -> Tensor:
+def windows_of(ids: Tokens, seq_len: int, tokens: int) -> Tensor:
     """Non-overlapping windows with their targets: ``[W, S + 1]`` int64 of the first ``tokens`` positions (rounded up to windows).
 
     Raises:
@@ -54,7 +54,7 @@ def windows_of(ids: npt.NDArray[np.int64], seq_len: int, tokens: int) -> Tensor:
     if len(ids) < count * seq_len + 1:
         raise DataError(f"{len(ids)} held-out tokens", f"must be more than {count * seq_len}", "give more text")
     starts = np.arange(count)[:, None] * seq_len
-    return torch.from_numpy(ids[starts + np.arange(seq_len + 1)])
+    return torch.from_numpy(ids[starts + np.arange(seq_len + 1)].astype(np.int64))
 
 
 def held_out_training_windows(

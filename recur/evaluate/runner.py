@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from recur.components import component
 from recur.config import EvalConfig
+from recur.data.shards import Tokens
 from recur.data.tokenizer import ByteTable
 from recur.errors import RecipeError, RecurError
 from recur.evaluate.bpb import Score, total
@@ -43,7 +42,7 @@ def part_count(mode: str, wanted: int) -> int:
 
 def evaluate_part(
     model: Scorer,
-    tokens: npt.NDArray[np.integer[Any]],
+    tokens: Tokens,
     table: ByteTable,
     cfg: EvalConfig,
     mode: str,

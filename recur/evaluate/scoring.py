@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from recur.data.shards import Tokens
 from recur.data.tokenizer import ByteTable
 from recur.evaluate.bpb import Score
 from recur.evaluate.intervals import Log, ignore, scored_intervals
@@ -49,7 +50,7 @@ class ScoredBatch:
     columns: IntArray
     nats: npt.NDArray[np.float64]
 
-    def score(self, tokens: IntArray, table: ByteTable) -> Score:
+    def score(self, tokens: Tokens, table: ByteTable) -> Score:
         """Sums over the batch; the previous token of a target is the input token at its position."""
         size_bytes = table.count(tokens[self.positions], tokens[self.positions + 1])
         return Score(nats=float(self.nats.sum()), tokens=len(self.nats), bytes=int(np.asarray(size_bytes, np.int64).sum()))
@@ -80,7 +81,7 @@ def autocast_bf16(device: torch.device, enabled: bool) -> torch.autocast:
 
 
 def score_windows(
-    model: Scorer, tokens: IntArray, plan: WindowPlan, *, device: torch.device, autocast: bool, counted_only: bool = False
+    model: Scorer, tokens: Tokens, plan: WindowPlan, *, device: torch.device, autocast: bool, counted_only: bool = False
 ) -> ScoredBatch:
     """Run all windows of ``plan`` as one batch, in the model's present mode and without gradients.
 
@@ -92,8 +93,8 @@ def score_windows(
     positions_BS = plan.starts[:, None] + columns
     real_BS = columns < plan.lengths[:, None]
     inside_BS = np.where(real_BS, positions_BS, 0)
-    ids_BS = torch.from_numpy(np.where(real_BS, tokens[inside_BS], 0)).to(device)
-    targets_BS = torch.from_numpy(np.where(real_BS, tokens[inside_BS + 1], 0)).to(device)
+    ids_BS = torch.from_numpy(np.where(real_BS, tokens[inside_BS], 0).astype(np.int64)).to(device)
+    targets_BS = torch.from_numpy(np.where(real_BS, tokens[inside_BS + 1], 0).astype(np.int64)).to(device)
     # no_grad, not inference_mode: rotary tables cached here must stay usable in a later backward
     with torch.no_grad(), autocast_bf16(device, autocast):
         nats_BS = np.pad(model.score(ids_BS, targets_BS, first).cpu().numpy(), ((0, 0), (first, 0)))
@@ -104,7 +105,7 @@ def score_windows(
 
 def score_plan(
     model: Scorer,
-    tokens: npt.NDArray[np.integer[Any]],
+    tokens: Tokens,
     plan: WindowPlan,
     table: ByteTable,
     *,
@@ -126,14 +127,13 @@ def score_plan(
         log: gets what was scored, batch by batch, after it was scored.
         watch: shown every batch whose nats go into the sum, right after its forward; it must change nothing.
     """
-    stream = np.asarray(tokens, np.int64)
     score = Score()
     with training_mode(model, False):
         for low in range(0, len(plan), batch_windows):
             some = plan.take(low, low + batch_windows)
-            batch = score_windows(model, stream, some, device=device, autocast=autocast, counted_only=counted_only)
+            batch = score_windows(model, tokens, some, device=device, autocast=autocast, counted_only=counted_only)
             watch(batch)
-            score += batch.score(stream, table)
+            score += batch.score(tokens, table)
             for interval in scored_intervals(some, version):
                 log(interval)
     return score
@@ -141,7 +141,7 @@ def score_plan(
 
 def position_nats(
     model: Scorer,
-    tokens: npt.NDArray[np.integer[Any]],
+    tokens: Tokens,
     plan: WindowPlan,
     *,
     batch_windows: int,
@@ -149,10 +149,9 @@ def position_nats(
     autocast: bool,
 ) -> npt.NDArray[np.float64]:
     """Nats of each position of the stream, float64 [plan.n_positions]; NaN where the plan counts nothing."""
-    stream = np.asarray(tokens, np.int64)
     nats = np.full(plan.n_positions, np.nan)
     with training_mode(model, False):
         for low in range(0, len(plan), batch_windows):
-            some = score_windows(model, stream, plan.take(low, low + batch_windows), device=device, autocast=autocast)
+            some = score_windows(model, tokens, plan.take(low, low + batch_windows), device=device, autocast=autocast)
             nats[some.positions] = some.nats
     return nats

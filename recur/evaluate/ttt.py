@@ -10,14 +10,14 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from recur.config import TTTConfig
+from recur.data.shards import Tokens
 from recur.data.tokenizer import ByteTable
 from recur.evaluate.bpb import Score
 from recur.evaluate.intervals import Interval, Log, ignore
@@ -120,7 +120,7 @@ class _Chunk:
     def stop(self) -> int:
         return self.start + self.sequences * self.seq_len
 
-    def batch(self, stream: IntArray, low: int, high: int) -> IntArray:
+    def batch(self, stream: Tokens, low: int, high: int) -> IntArray:
         """Sequences ``low`` to ``high`` with their last target, int64 [high - low, seq_len + 1]."""
         starts = self.start + np.arange(low, high, dtype=np.int64) * self.seq_len
         positions = starts[:, None] + np.arange(self.seq_len + 1, dtype=np.int64)
@@ -156,7 +156,7 @@ class _Trainer:
         # a model whose every block is frozen still has its embeddings, so the list is never empty
         self.optimizer = torch.optim.SGD(self.parameters, lr=self.cfg.lr, momentum=self.cfg.momentum)
 
-    def learn(self, chunk: _Chunk, stream: IntArray) -> None:
+    def learn(self, chunk: _Chunk, stream: Tokens) -> None:
         """All epochs over the sequences of one chunk, in order."""
         for group in self.optimizer.param_groups:
             group["lr"] = chunk.lr
@@ -188,7 +188,7 @@ class _Trainer:
 
 def adapt(
     model: Trainable,
-    tokens: npt.NDArray[np.integer[Any]],
+    tokens: Tokens,
     plan: WindowPlan,
     table: ByteTable,
     cfg: TTTConfig,
@@ -209,7 +209,6 @@ def adapt(
             ``adapt`` interval per chunk trained on (the version it made).
         watch: as in `recur.evaluate.scoring.score_plan`.
     """
-    stream = np.asarray(tokens, np.int64)
     chunk_of_window = window_chunks(plan, cfg.chunk_tokens)
     model.set_recurrence(True)
     score, version, by_chunk = Score(), 0, list[ChunkScore]()
@@ -219,7 +218,7 @@ def adapt(
             low, high = np.searchsorted(chunk_of_window, [index, index + 1]).tolist()
             score += score_plan(
                 model,
-                stream,
+                tokens,
                 plan.take(low, high),
                 table,
                 batch_windows=cfg.batch_seqs,
@@ -232,7 +231,7 @@ def adapt(
             by_chunk.append(ChunkScore(chunk=index, score=score))
             chunk = _chunk(index, plan, cfg)
             if chunk.sequences:
-                trainer.learn(chunk, stream)
+                trainer.learn(chunk, tokens)
                 version += 1
                 log(Interval(kind="adapt", start=chunk.start, stop=chunk.stop, version=version))
     return TTTRun(score=score, chunks=tuple(by_chunk), steps=tuple(trainer.steps))

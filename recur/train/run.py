@@ -18,7 +18,7 @@ from recur.config import Recipe
 from recur.data.dataset import Dataset, validation_tokens
 from recur.data.loader import WindowLoader
 from recur.data.prefetch import Prefetcher
-from recur.data.shards import TokensI64
+from recur.data.shards import TokensU16
 from recur.evaluate.bpb import Score
 from recur.evaluate.runner import evaluate_part
 from recur.model.backend import choose_backend, use_backend
@@ -38,7 +38,7 @@ from recur.train.step import Stepper
 from recur.train.warmup import warm_up
 
 DEEP_WARMUP_STEPS = 1
-ReadValidation = Callable[[Dataset, int], TokensI64]
+ReadValidation = Callable[[Dataset, int], TokensU16]
 """How training gets at validation text: the dataset and the window length to the stream."""
 
 

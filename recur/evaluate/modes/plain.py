@@ -5,13 +5,10 @@ Source: REFERENCE 11.1. Deviation: a batch holds ``val_batch_tokens // seq_len``
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from recur.config import EvalConfig
+from recur.data.shards import Tokens
 from recur.data.tokenizer import ByteTable
 from recur.errors import RecipeError
 from recur.evaluate.bpb import Score
@@ -44,7 +41,7 @@ def batch_windows(cfg: EvalConfig) -> int:
 
 def evaluate(
     model: Scorer,
-    tokens: npt.NDArray[np.integer[Any]],
+    tokens: Tokens,
     plan: WindowPlan,
     table: ByteTable,
     cfg: EvalConfig,

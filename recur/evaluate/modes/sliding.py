@@ -5,13 +5,10 @@ Source: REFERENCE 11.2.
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from recur.config import EvalConfig
+from recur.data.shards import Tokens
 from recur.data.tokenizer import ByteTable
 from recur.evaluate.bpb import Score
 from recur.evaluate.intervals import Log, ignore
@@ -28,7 +25,7 @@ def plan(n_positions: int, cfg: EvalConfig) -> WindowPlan:
 
 def evaluate(
     model: Scorer,
-    tokens: npt.NDArray[np.integer[Any]],
+    tokens: Tokens,
     plan: WindowPlan,
     table: ByteTable,
     cfg: EvalConfig,

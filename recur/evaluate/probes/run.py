@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from recur.components import component
 from recur.config import EvalConfig
+from recur.data.shards import Tokens
 from recur.data.tokenizer import ByteTable
 from recur.errors import DataError
 from recur.evaluate.compiled import CompiledScorer
@@ -132,7 +132,7 @@ class _Listening:
         return logits
 
 
-def probe_stream(tokens: npt.NDArray[np.integer[Any]], seq_len: int, windows: int) -> IntArray:
+def probe_stream(tokens: Tokens, seq_len: int, windows: int) -> IntArray:
     """The first ``windows`` windows of a stream, fewer where it is shorter, with their last target.
 
     Raises:
@@ -151,7 +151,7 @@ def probe_config(cfg: EvalConfig) -> EvalConfig:
 
 def probe_mode(
     model: Scorer,
-    tokens: npt.NDArray[np.integer[Any]],
+    tokens: Tokens,
     table: ByteTable,
     cfg: EvalConfig,
     mode: str,
@@ -219,7 +219,7 @@ def executed_findings(trace: Trace, order: Order) -> tuple[str, ...]:
 
 def probe_modes(
     models: Callable[[str], Scorer],
-    tokens: npt.NDArray[np.integer[Any]],
+    tokens: Tokens,
     table: ByteTable,
     cfg: EvalConfig,
     *,
