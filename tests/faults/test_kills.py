@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from cluster.outcome import write_failure
 from recur.data.dataset import Dataset
-from recur.record.attempt import artifact_path, read_seed_result
+from recur.errors import WorkerLost
+from recur.record.attempt import AttemptDir, artifact_path, read_seed_result
 from recur.record.journal import read_events
 from recur.record.result import Phase, SeedResult, State
+from recur.seedspec import SPEC_FILE, save_spec
 from tests.api.volume import measured
 from tests.cluster.kit import free_ports, ray_head, short_folder, wait_for
 from tests.faults.kit import PIECE, Nodes, Run, below, cluster, kill, seed_spec, titles
@@ -26,10 +29,11 @@ ENDS_S = 300
 
 @dataclass(frozen=True, kw_only=True)
 class Whole:
-    """A seed that nobody disturbed."""
+    """A seed that nobody disturbed, or that went on in spite of it."""
 
     result: SeedResult
     artifact: bytes
+    attempt: AttemptDir
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,22 @@ def counted(run: Run, seed: int) -> Whole:
     assert run.seat(seed).state is State.SUCCEEDED, run.seat(seed).reason
     result, artifact = read_seed_result(run.plan.root, seed), artifact_path(run.plan.root, seed)
     assert result is not None and artifact is not None
-    return Whole(result=result, artifact=artifact.read_bytes())
+    return Whole(result=result, artifact=artifact.read_bytes(), attempt=run.attempt(seed))
+
+
+def begun(run: Run, phase: Phase, whole: Whole) -> Run:
+    """The sweep with its seed in front of ``phase``: what comes before was finished by an attempt that was lost there.
+
+    Nothing where that is training, of which calibrating is a part.
+    """
+    if phase not in (Phase.TRAIN, Phase.CALIBRATE):
+        spec = replace(run.plan.template, seed=SEED, attempt=1)
+        first = spec.attempt_dir.create()
+        assert first.adopt(whole.attempt, PHASES[: PHASES.index(phase)]).phases
+        save_spec(first.path(SPEC_FILE), spec)
+        write_failure(first, WorkerLost("its worker is gone", node_gone=False))
+        run.resume()
+    return run
 
 
 def check_same(run: Run, seed: int, whole: Whole) -> Whole:
@@ -94,7 +113,7 @@ def test_a_kill_costs_no_seed_and_changes_no_byte(
     phase: Phase, what: str, nodes: Nodes, out: Path, whole: Whole, tiny_dataset: Dataset
 ) -> None:
     nodes.all_alive()
-    run = Run(seed_spec(out, tiny_dataset, f"{what}-{phase}"), (SEED,), nodes.head)
+    run = begun(Run(seed_spec(out, tiny_dataset, f"{what}-{phase}"), (SEED,), nodes.head), phase, whole)
     name, pids = run.until(lambda: victim(run, nodes, what, phase) if run.in_phase(SEED, phase) else None, ENDS_S)
     killed_at = time.time()
     kill(pids)
