@@ -91,7 +91,7 @@ class RayBackend:
         where = NodeAffinitySchedulingStrategy(self._node_id, soft=True) if self._node_id else "DEFAULT"
         actor = ray.remote(_Worker).options(
             num_gpus=self._cfg.gpus_per_worker,
-            num_cpus=1,
+            num_cpus=0,  # it keeps its GPUs while tasks of its seed run, and the workers may have had every core there is
             max_restarts=1,
             max_task_retries=RETRIES,
             scheduling_strategy=where,

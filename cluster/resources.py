@@ -116,7 +116,7 @@ def seed_slots(cfg: ClusterConfig, nodes: Sequence[Node]) -> int:
     """Seeds at a time: nodes that can hold one where it needs GPUs, else the recipe's ``cpu_slots``.
 
     Raises:
-        PlacementError: no node (or, with PACK, not all nodes together) can ever hold one seed.
+        PlacementError: no node (or, with PACK, not all nodes together) can ever hold one seed, or none a task of its fan-out.
     """
     if cfg.placement == "STRICT_PACK":
         holding = sum(1 for node in nodes if _holds(cfg, node.cpus, node.gpus))
@@ -127,6 +127,9 @@ def seed_slots(cfg: ClusterConfig, nodes: Sequence[Node]) -> int:
             holding = int(gpus // (cfg.workers * cfg.gpus_per_worker))
     if holding == 0:
         raise _impossible(cfg, nodes)
+    if (most := max(node.cpus for node in nodes)) < cfg.fanout_cpus:
+        rule = f"must fit on one node (the largest has {most:g} CPUs)"
+        raise PlacementError(f"cluster.fanout_cpus={cfg.fanout_cpus}", rule, "lower it by --set cluster.fanout_cpus=N")
     return holding if cfg.gpus_per_worker else cfg.cpu_slots
 
 

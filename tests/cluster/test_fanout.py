@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +133,12 @@ def test_device_work_runs_on_one_lasting_actor_a_gpu() -> None:
     assert len(set(first)) == 2
     assert {line.split()[1] for line in first} == {"0", "1"}
     assert again == first
+
+
+def test_tasks_run_beside_the_actors_where_the_workers_had_every_core() -> None:
+    backend = RayBackend(replace(GPU, fanout_cpus=2))
+    backend.map(visible_gpus, items(2), names=names(2), progress=lambda _: None, on_device=True)
+    assert backend.map(double, items(3), names=names(3), progress=lambda _: None) == [0, 3, 6]
 
 
 def test_an_item_whose_actor_does_not_come_back_is_run_by_another_one(tmp_path: Path) -> None:

@@ -106,3 +106,10 @@ def test_too_few_cpus_for_a_cpu_profile_are_refused_too() -> None:
     cfg = ClusterConfig(workers=8, gpus_per_worker=0, cpus_per_worker=2, backend="gloo")
     with pytest.raises(PlacementError, match=r"cluster\.workers=N"):
         seed_slots(cfg, [LAPTOP])
+
+
+def test_a_task_that_fits_on_no_node_is_refused_before_it_waits_for_ever() -> None:
+    cfg = ClusterConfig(workers=2, gpus_per_worker=0, cpus_per_worker=1, fanout_cpus=4, backend="gloo")
+    nodes = [Node(name="a", cpus=2, gpus=0), Node(name="b", cpus=3, gpus=0)]
+    with pytest.raises(PlacementError, match=r"^cluster\.fanout_cpus=4 must fit on one node \(the largest has 3 CPUs\)"):
+        seed_slots(cfg, nodes)

@@ -188,7 +188,7 @@ def test_a_head_that_dies_takes_no_seed_with_it(phase: Phase, out: Path, whole: 
     ports = free_ports(6)
     template = seed_spec(out, tiny_dataset, f"head-{phase}")
     with ray_head(cpus=2, gpus=8, ports=ports) as head:
-        run = Run(template, (SEED,), head)
+        run = begun(Run(template, (SEED,), head), phase, whole)
         run.until(lambda: run.in_phase(SEED, phase), ENDS_S)
         killed_at = time.time()
         head.end()
