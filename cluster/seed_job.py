@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cluster.outcome import cancelled, write_failure
 from cluster.seal import write_seal
-from cluster.session import join_as_seed_job
+from cluster.session import join_as_seed_job, leave_as_seed_job
 from recur.errors import InputError, RecipeError, StorageError
 from recur.pipeline import run_seed
 from recur.recipe import source_sha256
@@ -46,6 +46,7 @@ def run_spec(path: Path) -> int:
             return EXIT_INPUT
         raise
     _log.info("done sweep=%s seed=%d state=%s val_bpb=%s", spec.sweep, spec.seed, result.state, result.val_bpb.sliding)
+    leave_as_seed_job()
     return EXIT_OK
 
 

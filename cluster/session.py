@@ -142,6 +142,13 @@ def join_as_seed_job() -> None:
     ray.init()
 
 
+def leave_as_seed_job() -> None:
+    """Disconnect; at the interpreter's own exit Ray would first wait half a second for what workers may still print."""
+    import ray
+
+    ray.shutdown()
+
+
 def leave(session: Session) -> None:
     """Disconnect; a cluster that was started here ends with it."""
     import ray
