@@ -25,7 +25,7 @@ from recur.record.atomic import write_json_atomic
 from recur.record.attempt import artifact_path, read_seed_result
 from recur.record.result import State
 from recur.seedspec import SeedSpec
-from tests.faults.kit import PIECE, Nodes, Run, cluster, kill, seed_spec, titles
+from tests.faults.kit import Nodes, Run, cluster, kill, seed_spec
 from tests.recipes import tiny_recipe
 
 SEEDS = (1, 2)
@@ -68,7 +68,7 @@ class Chaos:
     def _hurt(self, run: Run) -> None:
         what = self.rng.choice(FAULTS)
         seed = self.rng.choice([seat.seed for seat in run.loop.seats if not seat.state.terminal])
-        pid, pieces = run.beat_pid(seed), [pid for pid, title in titles().items() if PIECE.match(title)]
+        pid, pieces = run.beat_pid(seed), sorted(self.nodes.pieces())
         if what == "worker" and pid is not None:
             kill({pid})
         elif what == "piece" and pieces:

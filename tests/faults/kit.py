@@ -152,6 +152,11 @@ class Nodes:
         """The node that a process belongs to; None when it is gone."""
         return next((node for node in self.processes if pid in below(node.pid)), None)
 
+    def pieces(self) -> dict[int, str]:
+        """Processes of these nodes that run a piece of a seed, and what they call themselves."""
+        ours = set().union(*(below(node.pid) for node in self.processes))
+        return {pid: title for pid, title in titles().items() if pid in ours and PIECE.match(title)}
+
     def all_alive(self) -> None:
         """Add nodes until there are as many as at first."""
         while len(self.processes) < NODES:

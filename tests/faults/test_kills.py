@@ -18,7 +18,7 @@ from recur.record.result import Phase, SeedResult, State
 from recur.seedspec import SPEC_FILE, save_spec
 from tests.api.volume import measured
 from tests.cluster.kit import free_ports, ray_head, short_folder, wait_for
-from tests.faults.kit import PIECE, Nodes, Run, below, cluster, kill, seed_spec, titles
+from tests.faults.kit import Nodes, Run, below, cluster, kill, seed_spec
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
@@ -101,7 +101,7 @@ def victim(run: Run, nodes: Nodes, what: str, phase: Phase) -> Victim | None:
         if rank0 is None or on is None:
             return None
         return ("rank 0", {rank0}) if what == "worker" else ("node", below(on.pid))
-    pieces = {pid: title for pid, title in titles().items() if PIECE.match(title)}
+    pieces = nodes.pieces()
     if what == "worker":
         return next(((title.split("]")[0].strip(), {pid}) for pid, title in pieces.items()), None)
     return next((("node", family) for node in nodes.processes if (family := below(node.pid)) & set(pieces)), None)
