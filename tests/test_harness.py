@@ -1,0 +1,57 @@
+"""What a benchmark's times come to: met, missed, or too noisy to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from benchmarks.harness import ATTEMPTS, Bar, measure
+
+QUIET, NOISY = (10.0, 10.1, 9.9), (10.0, 14.0, 9.0)
+
+
+def bar(reference: Sequence[float], ours: Sequence[float], threshold: float, *, agree: bool = True) -> Bar:
+    """A bar whose clock says that its two sides took so many seconds, pair by pair, in every attempt."""
+
+    def ticks() -> Iterator[float]:
+        now = 0.0
+        for _ in range(ATTEMPTS):
+            for theirs, mine in zip((1.0, *reference), (1.0, *ours), strict=True):  # the first pair is not counted
+                for seconds in (theirs, mine):
+                    yield now
+                    now += seconds
+                    yield now
+
+    def agreement(theirs: None, mine: None) -> str:
+        assert agree, "differ"
+        return "the same"
+
+    clock = ticks()
+    return Bar(
+        name="b",
+        reference=lambda: None,
+        ours=lambda: None,
+        agreement=agreement,
+        threshold=threshold,
+        pairs=len(reference),
+        clock=lambda: next(clock),
+    )
+
+
+@pytest.mark.parametrize(
+    ("reference", "threshold", "verdict"),
+    [
+        (QUIET, 4.0, "met"),
+        (QUIET, 6.0, "MISSED"),
+        (NOISY, 4.0, "met"),  # every pair is above
+        (NOISY, 5.0, "SKIPPED"),
+        (NOISY, 8.0, "MISSED"),  # every pair is below
+    ],
+)
+def test_noise_leaves_open_only_what_lies_within_it(reference: Sequence[float], threshold: float, verdict: str) -> None:
+    assert measure(bar(reference, (2.0, 2.0, 2.0), threshold)).verdict == verdict
+
+
+def test_results_that_differ_are_no_success_however_fast() -> None:
+    assert measure(bar(QUIET, (1.0, 1.0, 1.0), 2.0, agree=False)).verdict == "DISAGREES"
