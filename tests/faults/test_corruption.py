@@ -54,8 +54,9 @@ def targets(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Target]:
     run_seed(spec, LocalBackend())
     attempt = spec.attempt_dir
     write_seal(attempt)
-    replace(spec, attempt=2).attempt_dir.create()
-    train_attempt(replace(spec, attempt=2), ranks=Ranks(), device=torch.device("cpu"))  # cut off here, its checkpoints stay
+    cut_off = replace(spec, attempt=2)
+    cut_off.attempt_dir.create()
+    train_attempt(cut_off, ranks=Ranks(), device=torch.device("cpu"))  # without its record: the checkpoints stay
     store = checkpoint_store(spec, data, 1)
     step = store.steps()[-1]
     folder = Path(store.storage.base) / f"step_{step:08d}"
