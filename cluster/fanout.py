@@ -8,6 +8,7 @@ the model they have loaded (RAY.md 3).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.losses import loss_of
+from cluster.resources import alive_nodes, spare_cpus
 from cluster.train_seed import train_on_ray
 from recur.config import ClusterConfig
 from recur.errors import RecurError
@@ -69,16 +71,28 @@ class RayBackend:
         """
         if on_device and self._cfg.gpus_per_worker:
             pool = self._pool(len(items))
-            refs = [pool.start(fn, i, item, name) for i, (name, item) in enumerate(zip(names, items, strict=True))]
-            return collect(refs, names, progress, pool.again)
-        return collect(self._as_tasks(fn, items, names), names, progress)
+            return collect(lambda i: pool.start(fn, i, items[i], names[i]), names, progress, again=pool.again)
+        return collect(self._as_tasks(fn, items, names), names, progress, at_once=self._at_once())
 
-    def _as_tasks(self, fn: Callable[[T], R], items: Sequence[T], names: Sequence[str]) -> list[Any]:
-        task, cpus = ray.remote(_call), self._cfg.fanout_cpus
-        return [
-            task.options(name=name, num_cpus=cpus, max_retries=RETRIES, retry_exceptions=[OSError]).remote(fn, i, item)
-            for i, (name, item) in enumerate(zip(names, items, strict=True))
-        ]
+    def _as_tasks(self, fn: Callable[[T], R], items: Sequence[T], names: Sequence[str]) -> Callable[[int], Any]:
+        task = ray.remote(_call)
+        options = {
+            "num_cpus": self._cfg.fanout_cpus,
+            "max_retries": RETRIES,
+            "retry_exceptions": [OSError],
+            "scheduling_strategy": self._near() if self._cfg.overlap else "DEFAULT",
+        }
+        return lambda i: task.options(name=names[i], **options).remote(fn, i, items[i])
+
+    def _at_once(self) -> int | None:
+        """With ``overlap`` no more tasks than fit beside the workers of another seed, which would wait for theirs to end."""
+        if not self._cfg.overlap:
+            return None
+        return max(1, spare_cpus(self._cfg, alive_nodes()) // self._cfg.fanout_cpus)
+
+    def _near(self) -> Any:
+        """On the node that trained, where its files are warm and its share of the cores is counted."""
+        return NodeAffinitySchedulingStrategy(self._node_id, soft=True) if self._node_id else "DEFAULT"
 
     def _pool(self, items: int) -> ActorPool:
         """At most one actor a GPU, and no more than there are items; those of the last map are kept."""
@@ -88,13 +102,12 @@ class RayBackend:
 
     def _new_actor(self) -> Any:
         """An actor with the GPUs of one worker, on the node that trained if there is room."""
-        where = NodeAffinitySchedulingStrategy(self._node_id, soft=True) if self._node_id else "DEFAULT"
         actor = ray.remote(_Worker).options(
             num_gpus=self._cfg.gpus_per_worker,
             num_cpus=0,  # it keeps its GPUs while tasks of its seed run, and the workers may have had every core there is
             max_restarts=1,
             max_task_retries=RETRIES,
-            scheduling_strategy=where,
+            scheduling_strategy=self._near(),
         )
         return actor.remote()
 
@@ -127,14 +140,20 @@ class ActorPool:
 
 
 def collect(
-    refs: Sequence[Any], names: Sequence[str], progress: Progress, again: Callable[[int], Any] | None = None
+    start: Callable[[int], Any],
+    names: Sequence[str],
+    progress: Progress,
+    *,
+    at_once: int | None = None,
+    again: Callable[[int], Any] | None = None,
 ) -> list[Any]:
-    """The values of ``refs`` by the index each carries.
+    """Start the items in order, and return their values in that order, whichever is ready first.
 
     Args:
-        refs: references to `Indexed`.
+        start: starts an item by its index; a reference to its `Indexed`.
         names: of the items, for the error.
         progress: told how many are done.
+        at_once: how many may be started and not done; None for all.
         again: starts an item anew whose actor is gone or cannot be reached, at most `RETRIES` times an item. Ray's own retries
             are used up before it knows that the actor's node is gone.
 
@@ -142,26 +161,28 @@ def collect(
         InputError, WorkerLost, RecurError: the first error; what still runs is cancelled.
     """
     values: dict[int, Any] = {}
-    pending = list(refs)
-    order, retries = {ref: i for i, ref in enumerate(refs)}, [0] * len(refs)
-    while pending:
-        ready, pending = ray.wait(pending, num_returns=1, timeout=WAIT_S)
+    index_of: dict[Any, int] = {}
+    waiting, retries = deque(range(len(names))), [0] * len(names)
+    while waiting or index_of:
+        while waiting and (at_once is None or len(index_of) < at_once):
+            index = waiting.popleft()
+            index_of[start(index)] = index
+        ready, _ = ray.wait(list(index_of), num_returns=1, timeout=WAIT_S)
         for ref in ready:
+            index = index_of.pop(ref)
             try:
                 found: Indexed = ray.get(ref)
             except ray.exceptions.RayError as error:
-                index = order[ref]
                 if again is not None and isinstance(error, _LOST) and retries[index] < RETRIES:
                     retries[index] += 1
-                    pending.append(new := again(index))
-                    order[new] = index
+                    index_of[again(index)] = index
                     continue
-                for other in pending:
+                for other in index_of:
                     ray.cancel(other)
-                raise _plain(error, names[order[ref]]) from error
+                raise _plain(error, names[index]) from error
             values[found.index] = found.value
             progress(len(values))
-    return [values[i] for i in range(len(refs))]
+    return [values[i] for i in range(len(names))]
 
 
 class _Worker:

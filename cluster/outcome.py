@@ -11,7 +11,7 @@ from recur.errors import ArtifactError, InputError, NoRoom, PlacementError, Work
 from recur.record.atomic import read_json, write_json_atomic
 from recur.record.attempt import AttemptDir
 from recur.record.codec import from_json
-from recur.record.result import SeedResult
+from recur.record.result import Phase, SeedResult
 
 RESULT_FILE = "result.json"
 ERROR_FILE = "error.json"
@@ -39,6 +39,12 @@ class SignOfLife:
     age_s: float
     process_gone: bool
     fields: dict[str, object]
+
+    @property
+    def phase(self) -> Phase | None:
+        """What the attempt was doing; None where the heartbeat does not name a phase."""
+        named = self.fields.get("phase")
+        return Phase(str(named)) if named in tuple(Phase) else None
 
 
 def write_failure(attempt: AttemptDir, error: BaseException) -> None:

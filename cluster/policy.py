@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 
 from cluster.failure import Budget, Cause
 from cluster.job_client import JobInfo, JobState
-from recur.record.result import State
+from recur.record.result import Phase, State
 
 _EXIT_CODE = re.compile(r"exit code (-?\d+)")
+WITHOUT_GPU = (Phase.QUANTIZE, Phase.FIT)
+"""Phases that leave a seed's GPUs to others."""
 _SIGNALLED = 128
 """A shell's exit codes from here on stand for signals."""
 
@@ -168,7 +170,14 @@ def explain(job: JobInfo) -> str:
     return head if len(lines) == 1 else f"{head}: {lines[-1][:200]}"
 
 
-def free_slots(slots: int, states: list[State]) -> int:
-    """How many more seeds may start: every seed that was admitted and is not terminal holds a slot."""
-    held = sum(1 for s in states if not s.terminal and s is not State.QUEUED)
-    return max(0, slots - held)
+def holds_slot(state: State, phase: Phase | None, *, overlap: bool) -> bool:
+    """Whether a seed keeps another one from starting: it was admitted and is not terminal.
+
+    Args:
+        state: of its counting attempt.
+        phase: what that attempt was doing when last heard of.
+        overlap: the recipe's ``cluster.overlap``: a seed that needs no GPU for now makes room.
+    """
+    if state.terminal or state is State.QUEUED:
+        return False
+    return not (overlap and state is State.RUNNING and phase in WITHOUT_GPU)

@@ -130,7 +130,19 @@ def seed_slots(cfg: ClusterConfig, nodes: Sequence[Node]) -> int:
     if (most := max(node.cpus for node in nodes)) < cfg.fanout_cpus:
         rule = f"must fit on one node (the largest has {most:g} CPUs)"
         raise PlacementError(f"cluster.fanout_cpus={cfg.fanout_cpus}", rule, "lower it by --set cluster.fanout_cpus=N")
+    if cfg.overlap and (spare := spare_cpus(cfg, nodes)) < cfg.fanout_cpus:
+        rule = f"needs cluster.fanout_cpus={cfg.fanout_cpus} CPUs beside the workers' (there are {spare})"
+        raise PlacementError("cluster.overlap=true", rule, "lower cluster.cpus_per_worker, or leave overlap off")
     return holding if cfg.gpus_per_worker else cfg.cpu_slots
+
+
+def spare_cpus(cfg: ClusterConfig, nodes: Sequence[Node]) -> int:
+    """CPUs left beside the workers when every slot is taken: of the node with fewest (with PACK, of all together)."""
+    workers = cfg.workers * cfg.cpus_per_worker
+    if cfg.placement == "STRICT_PACK":
+        return min((int(n.cpus) - workers for n in nodes if _holds(cfg, n.cpus, n.gpus)), default=0)
+    seeds = int(sum(n.gpus for n in nodes) // (cfg.workers * cfg.gpus_per_worker)) if cfg.gpus_per_worker else 1
+    return int(sum(n.cpus for n in nodes)) - seeds * workers
 
 
 def _holds(cfg: ClusterConfig, cpus: float, gpus: float) -> bool:

@@ -14,7 +14,7 @@ from cluster.outcome import cancelled, read_failure, read_result
 from cluster.policy import Limits
 from recur.errors import ArtifactError
 from recur.record.attempt import AttemptDir, next_attempt, read_seed_result
-from recur.record.result import SeedResult, State
+from recur.record.result import Phase, SeedResult, State
 from recur.seedspec import SPEC_FILE, SeedSpec
 
 _log = logging.getLogger(__name__)
@@ -80,13 +80,15 @@ class Seat:
     had: Spent = field(default_factory=Spent)
     bad_input: bool = False
     result: SeedResult | None = None
+    phase: Phase | None = None
+    """What its attempt was doing when last heard of."""
     trouble: Trouble | None = None
 
     def begin_again(self, attempt: int, cause: Cause) -> None:
         """Queue the seed for attempt number ``attempt``, which takes over what the last one has finished."""
         self.had = self.had.plus(cause)
         self.adopt_from, self.attempt = self.attempt, attempt
-        self.sight, self.result, self.bad_input = Sight(), None, False
+        self.sight, self.result, self.bad_input, self.phase = Sight(), None, False, None
         self.state, self.reason = State.QUEUED, None
 
     def outcome(self) -> SeedResult:

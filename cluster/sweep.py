@@ -17,7 +17,7 @@ from cluster.job_client import JobClient, JobInfo, JobRefused, JobsUnreachable
 from cluster.launch import make_sure, place_attempt, save_log, seed_request
 from cluster.look import Look, look
 from cluster.outcome import cancelled, mark_cancelled
-from cluster.policy import Verdict, free_slots, judge
+from cluster.policy import Verdict, holds_slot, judge
 from cluster.room import Room
 from cluster.seats import Seat, SweepPlan, Trouble, resume_seats
 from recur.errors import ArtifactError, StorageError
@@ -144,13 +144,18 @@ class SweepLoop:
         for seat in waiting:
             if self._cancelling:
                 self._try(seat, self._close_queued)
-            elif free_slots(slots, [s.state for s in self.seats]):
+            elif self._held < slots:
                 self._try(seat, self._admit)
             elif self._room.lasted_s() < self.plan.limits.room_s:
                 seat.reason, seat.trouble = self._room.why, None
             else:
                 seat.bad_input = True
                 self._try(seat, self._close_without_room)
+
+    @property
+    def _held(self) -> int:
+        overlap = self.plan.template.recipe.cluster.overlap
+        return sum(holds_slot(seat.state, seat.phase, overlap=overlap) for seat in self.seats)
 
     def _admit(self, seat: Seat) -> None:
         """Write the attempt's folder and spec, then submit; the id exists before the first call."""
@@ -203,7 +208,7 @@ class SweepLoop:
 
     def _look(self, seat: Seat, job: JobInfo | None) -> Look:
         found = look(self._dir(seat), job, seat.sight, self._clock())
-        seat.result, seat.bad_input = found.result, found.bad_input
+        seat.result, seat.bad_input, seat.phase = found.result, found.bad_input, found.life.phase if found.life else None
         make_sure(self.jobs, self._job(seat), found.seen, seat.sight, self.plan.limits)
         return found
 

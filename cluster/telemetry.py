@@ -90,7 +90,7 @@ def view(plan: SweepPlan, seat: Seat, now: float) -> SeedView:
         seed=seat.seed,
         attempt=seat.attempt,
         state=seat.state,
-        phase=Phase(str(beat["phase"])) if beat.get("phase") in tuple(Phase) else None,
+        phase=life.phase if life else None,
         done_frac=done / total if done is not None and total else None,
         step=int(step) if step is not None else None,
         loss=_number(beat, "loss"),

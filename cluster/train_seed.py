@@ -39,8 +39,9 @@ from recur.seedspec import SPEC_FILE, SeedSpec, load_spec
 from recur.train.ranks import Ranks
 
 _log = logging.getLogger(__name__)
-GROUP_STARTS = 3
-"""How often Ray may try again to place the workers (60 s each); the preflight has checked that they fit."""
+GROUP_STARTS, OVERLAPPING_STARTS = 3, 60
+"""How often Ray may try again to place the workers (60 s each); the preflight has checked that they fit, but with
+``cluster.overlap`` another seed may be scoring on their GPUs."""
 
 
 def train_on_ray(spec: SeedSpec, attempt: AttemptDir) -> dict[str, object]:
@@ -73,6 +74,7 @@ def train_on_ray(spec: SeedSpec, attempt: AttemptDir) -> dict[str, object]:
 def _fit(spec: SeedSpec, attempt: AttemptDir) -> dict[str, object]:
     cfg = spec.recipe.cluster
     name = job_id(spec.sweep, spec.seed, spec.attempt)
+    starts = OVERLAPPING_STARTS if cfg.overlap else GROUP_STARTS
     resources = {"CPU": float(cfg.cpus_per_worker)}
     if cfg.gpus_per_worker:
         resources["GPU"] = float(cfg.gpus_per_worker)
@@ -89,7 +91,7 @@ def _fit(spec: SeedSpec, attempt: AttemptDir) -> dict[str, object]:
         run_config=RunConfig(
             name=name,
             storage_path=str(attempt.path("train")),
-            failure_config=FailureConfig(max_failures=0, max_preemption_failures=0, controller_failure_limit=GROUP_STARTS),
+            failure_config=FailureConfig(max_failures=0, max_preemption_failures=0, controller_failure_limit=starts),
         ),
     )
     try:
@@ -133,7 +135,7 @@ def plain_failure(error: Exception) -> RecurError:
         return WorkerLost(f"training lost a rank: {_first_line(causes[0])}", node_gone=False)
     cause = getattr(error, "controller_failure", error)
     if isinstance(cause, WorkerGroupStartupTimeoutError):
-        return NoRoom(f"the cluster had no room for {cause.num_workers} training workers in {GROUP_STARTS} tries")
+        return NoRoom(f"the cluster had no room for {cause.num_workers} training workers")
     return loss_of(cause, "the trainer") or RecurError(f"training could not run: {type(cause).__name__}: {_first_line(cause)}")
 
 

@@ -132,6 +132,12 @@ def _check_clock(recipe: Recipe) -> None:
         "use cluster.backend=gloo with cluster.gpus_per_worker=0",
     )
     _require(
+        c.gpus_per_worker > 0 or not c.overlap,
+        "cluster.overlap=true",
+        "needs GPUs: without them every phase of a seed takes the same cores",
+        "leave it off, or give cluster.cpu_slots",
+    )
+    _require(
         recipe.artifact.code_bytes < recipe.artifact.cap_bytes,
         f"artifact.code_bytes={recipe.artifact.code_bytes}",
         f"must be below artifact.cap_bytes={recipe.artifact.cap_bytes}",

@@ -225,6 +225,8 @@ class ClusterConfig:
     cpu_slots: Count = 1
     """Seeds at a time when the profile needs no GPU; with GPUs it is the number of nodes that hold one seed."""
     fanout_cpus: Count = 1
+    overlap: bool = False
+    """With GPUs: the next seed trains while this one's quantizer runs on the other cores; scoring waits for GPUs."""
     eval_shards: Count = 8
     worker_timeout_s: Positive = 300.0
     research_restarts: NonNegative = 3

@@ -17,6 +17,7 @@ from api.store.tables import attempts, sweeps
 from api.store.transitions import HELD, check
 from cluster.failure import Cause, Spent
 from cluster.job_client import job_id
+from cluster.policy import WITHOUT_GPU
 from recur.record.result import State
 
 _QUEUE = (attempts.c.rank, attempts.c.sweep, attempts.c.position)
@@ -106,9 +107,14 @@ def queued(
 
 
 def held(c: Connection, pool: Pool) -> int:
-    """Slots taken: attempts admitted and not ended (P8)."""
+    """Slots taken: attempts admitted and not ended (P8), but for those whose recipe lets others use their GPUs for now."""
     taken = (attempts.c.state.in_(HELD), attempts.c.is_current, attempts.c.pool == pool)
-    return int(c.scalar(select(func.count()).where(*taken)) or 0)
+    count = int(c.scalar(select(func.count()).where(*taken)) or 0)
+    if not count or pool is not Pool.GPU:
+        return count
+    without = (*taken, attempts.c.state == State.RUNNING, attempts.c.phase.in_(WITHOUT_GPU))
+    recipes = c.scalars(select(sweeps.c.recipe).join(attempts, attempts.c.sweep == sweeps.c.sweep).where(*without))
+    return count - sum(bool(recipe["cluster"].get("overlap")) for recipe in recipes)
 
 
 def place(c: Connection, row: AttemptRow) -> int:

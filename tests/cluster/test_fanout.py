@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,6 +76,17 @@ def crash(item: Item) -> int:
     raise ZeroDivisionError(f"boom {item.number}\nmore")
 
 
+def alone(item: Item) -> bool:
+    """Whether no other item was at work while this one was."""
+    assert item.folder is not None
+    mine = item.folder / str(item.number)
+    mine.touch()
+    time.sleep(0.5)
+    found = list(item.folder.iterdir())
+    mine.unlink()
+    return found == [mine]
+
+
 def visible_gpus(item: Item) -> str:
     return f"{os.getpid()} {os.environ['CUDA_VISIBLE_DEVICES']}"
 
@@ -139,6 +151,11 @@ def test_tasks_run_beside_the_actors_where_the_workers_had_every_core() -> None:
     backend = RayBackend(replace(GPU, fanout_cpus=2))
     backend.map(visible_gpus, items(2), names=names(2), progress=lambda _: None, on_device=True)
     assert backend.map(double, items(3), names=names(3), progress=lambda _: None) == [0, 3, 6]
+
+
+def test_with_overlap_no_more_tasks_are_started_than_fit_beside_the_workers(tmp_path: Path) -> None:
+    backend = RayBackend(replace(GPU, workers=1, overlap=True))  # two CPUs, one of them a worker's
+    assert backend.map(alone, items(3, tmp_path), names=names(3), progress=lambda _: None) == [True] * 3
 
 
 def test_an_item_whose_actor_does_not_come_back_is_run_by_another_one(tmp_path: Path) -> None:

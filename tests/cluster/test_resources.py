@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.resources import Node, choose_profile, fitted, placement_note, seed_slots, with_world
+from cluster.resources import Node, choose_profile, fitted, placement_note, seed_slots, spare_cpus, with_world
 from recur.checks import check_recipe
 from recur.config import ClusterConfig
-from recur.errors import PlacementError
+from recur.errors import PlacementError, RecipeError
 from recur.recipe import load_recipe
 
 LAPTOP = Node(name="laptop", cpus=8, gpus=0)
@@ -113,3 +113,27 @@ def test_a_task_that_fits_on_no_node_is_refused_before_it_waits_for_ever() -> No
     nodes = [Node(name="a", cpus=2, gpus=0), Node(name="b", cpus=3, gpus=0)]
     with pytest.raises(PlacementError, match=r"^cluster\.fanout_cpus=4 must fit on one node \(the largest has 3 CPUs\)"):
         seed_slots(cfg, nodes)
+
+
+@pytest.mark.parametrize(
+    ("cfg", "nodes", "spare"),
+    [
+        (GPU_SEED, [H100, LAPTOP, Node(name="small", cpus=40, gpus=8)], 8),
+        (GPU_SEED, [LAPTOP], 0),
+        (ClusterConfig(placement="PACK"), [Node(name=f"half{i}", cpus=40, gpus=4) for i in range(4)], 96),
+    ],
+)
+def test_spare_cores_are_those_beside_the_workers(cfg: ClusterConfig, nodes: list[Node], spare: int) -> None:
+    assert spare_cpus(cfg, nodes) == spare
+
+
+def test_overlap_without_spare_cores_is_refused() -> None:
+    cfg = ClusterConfig(overlap=True, fanout_cpus=2)
+    assert seed_slots(cfg, [H100]) == 1
+    with pytest.raises(PlacementError, match=r"^cluster\.overlap=true needs cluster\.fanout_cpus=2 CPUs .*\(there are 1\)"):
+        seed_slots(cfg, [Node(name="n", cpus=33, gpus=8)])
+
+
+def test_overlap_without_gpus_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"^cluster\.overlap=true needs GPUs"):
+        load_recipe("smoke", ["cluster.overlap=true"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,6 +18,7 @@ from cluster.memory_jobs import InMemoryJobs
 from cluster.outcome import cancelled, write_failure
 from cluster.sweep import Seat, SweepLoop, SweepPlan, resume_seats
 from recur.errors import ArtifactError, DataError, NoRoom, PlacementError, StorageError, WorkerLost
+from recur.recipe import load_recipe
 from recur.record.atomic import write_json_atomic
 from recur.record.attempt import read_seed_result, write_seed_result
 from recur.record.journal import read_events
@@ -80,6 +82,26 @@ def test_two_slots_hold_two_seeds_and_never_three(tmp_path: Path) -> None:
     assert bench.tick()[2] is State.QUEUED
     bench.finish(2)
     assert bench.tick() == [State.RUNNING, State.SUCCEEDED, State.SUBMITTED]
+
+
+def test_with_overlap_the_next_seed_starts_while_a_seed_needs_no_gpu_and_the_third_waits(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, 1, 2, 3)
+    recipe = load_recipe("record_1421", ["cluster.overlap=true"])
+    bench.loop.plan = bench.plan = replace(bench.plan, template=replace(bench.plan.template, recipe=recipe))
+    bench.tick()
+    bench.set(1, JobState.RUNNING)
+
+    def enter(seed: int, phase: Phase) -> list[State]:
+        write_json_atomic(bench.plan.attempt(seed, 1).path("heartbeat.json"), {"phase": phase.value, "at": bench.now})
+        return bench.tick()
+
+    assert enter(1, Phase.CALIBRATE) == [State.RUNNING, State.QUEUED, State.QUEUED]
+    assert enter(1, Phase.QUANTIZE) == [State.RUNNING, State.SUBMITTED, State.QUEUED]
+    bench.set(2, JobState.RUNNING)
+    assert enter(1, Phase.EVALUATE)[2] is State.QUEUED
+    assert enter(2, Phase.FIT)[2] is State.QUEUED, "the first seed has the GPUs or waits for them"
+    bench.finish(1)
+    assert bench.tick() == [State.SUCCEEDED, State.RUNNING, State.SUBMITTED]
 
 
 def test_a_job_carries_its_sweep_seed_attempt_and_profile(tmp_path: Path) -> None:
@@ -339,7 +361,7 @@ def test_a_seed_that_no_node_can_hold_any_more_waits_half_an_hour_and_then_fails
     assert bench.loop.seats[0].reason == "cluster.workers=8 must fit on one node; join a larger cluster"
     bench.nodes = 1
     assert bench.tick(1700) == [State.SUBMITTED]
-    write_failure(bench.plan.attempt(1, 1), NoRoom("the cluster had no room for 8 training workers in 3 tries"))
+    write_failure(bench.plan.attempt(1, 1), NoRoom("the cluster had no room for 8 training workers"))
     bench.set(1, JobState.FAILED)
     bench.nodes = 0
     assert bench.tick() == [State.QUEUED]

@@ -183,6 +183,18 @@ def test_a_slot_is_held_in_every_state_between_admission_and_end(store: Store, s
         assert attempts.admit(c, Pool.CPU, 1, now=1.0, limit=5) == ()
 
 
+@pytest.mark.parametrize(("overlap", "phase", "held"), [(True, "fit", 0), (True, "evaluate", 1), (False, "quantize", 1)])
+def test_a_seed_that_overlaps_makes_room_while_it_needs_no_gpu(store: Store, overlap: bool, phase: str, held: int) -> None:
+    put(store, seeds=(1, 2), pool=Pool.GPU, ready=False)
+    with store.write() as c:
+        prepare(c, "a-1", cluster={"overlap": overlap})
+    drive_seed(store, "a-1", 1, S.RUNNING)
+    with store.write() as c:
+        attempts.beat(c, attempts.current(c, "a-1")[0], phase=phase, progress={}, now=1.0, say=False)
+        assert attempts.held(c, Pool.GPU) == held
+        assert len(attempts.admit(c, Pool.GPU, 1, now=2.0, limit=5)) == 1 - held
+
+
 def test_waiting_outweighs_priority_after_a_while(store: Store) -> None:
     put(store, "old", seeds=(1,), created_at=0.0)
     put(store, "urgent", seeds=(1,), created_at=HOUR_S - 1, priority=1)
