@@ -19,10 +19,8 @@ from recur.artifact.range_coder import CodeBlock, Geometry, decode_blocks, encod
 from recur.artifact.range_coder.fit import fit_block
 from recur.artifact.range_coder.spread import HINTS, Spread, levels_of
 from recur.artifact.range_coder.stream import Adaptive, Categorical, RangeEncoder, chunks, encode_stream
-from recur.errors import ArtifactError
+from tests.recur.artifact.coded import SIGMA, block, gaussian, golden_blocks, hints
 
-Codes = NDArray[np.int8]
-SIGMA = 2.47
 GOLDEN = (
     "020168000000ece7ceb48a31a5f3ae66980f0b31c2952bbff344a811cfe3a86a847ef53fda770d697260bcfc266e099791e4576f89209f"
     "8a826f2498601dabaf566f045ae8f28f3e75b1342cdbf3f84341d6011f3b7854f1c93fc6ea0899e63e5252c7727814ac3fb475d7382372"
@@ -33,23 +31,6 @@ GOLDEN = (
     "c89de96ee845198c75de31db258c3353c1ab65f79bf804ad033aafff362de534cf1e0d8525b2db8f44d4c58f80ce14ec0cf115bfab80f7"
     "e08a1fc6d0b962d82e64cce550b7c457d600df70e0d93f27bd6bab1cb8a9ed087d82afc3c1"
 )
-
-
-def block(codes: NDArray[np.generic], rows: Sequence[int] | None = None, cols: Sequence[int] | None = None) -> CodeBlock:
-    row_hints, col_hints = hints(codes.shape[0], rows), hints(codes.shape[1], cols)
-    return CodeBlock(codes=codes.astype(np.int8), geometry=Geometry(row_hints=row_hints, col_hints=col_hints))
-
-
-def hints(size: int, *given: Sequence[int] | NDArray[np.int64] | None) -> NDArray[np.int64]:
-    """Hints of one axis: those given, zeros for the others."""
-    told = [np.array(one) for one in given if one is not None]
-    return np.stack([*told, *[np.zeros(size, np.int64)] * (HINTS - len(told))])
-
-
-def gaussian(seed: int, rows: int, cols: int, *, row_spread: float = 0, col_spread: float = 0, sigma: float = SIGMA) -> Codes:
-    draw = np.random.default_rng(seed)
-    scale = sigma * np.exp(row_spread * draw.normal(size=(rows, 1)) + col_spread * draw.normal(size=(1, cols)))
-    return np.clip(np.rint(scale * draw.normal(size=(rows, cols))), -128, 127).astype(np.int8)
 
 
 def come_back(blocks: Sequence[CodeBlock]) -> bytes:
@@ -199,22 +180,6 @@ def test_fixed_data_decodes_to_fixed_codes() -> None:
         np.testing.assert_array_equal(one, b.codes)
 
 
-def golden_blocks() -> list[CodeBlock]:
-    """Codes of integer arithmetic, so that they never change."""
-    r, c = np.arange(20)[:, None], np.arange(12)[None, :]
-    noise = (r * 7919 + c * 104_729 + r * c * 31) % 5 - 2
-    repeated = np.where(r % 2, (c * 37 % 61) - 30, (r * 29 + c * c * 17) % 71 - 35) + noise
-    steps = (np.arange(30)[None, :] * 13) % 7 - 40
-    wide = noise * (1 + (c * 5 % 4)) * (1 + (c * 7 % 3))
-    told = Geometry(row_hints=hints(20), col_hints=np.stack([c[0] * 5 % 4, c[0] * 7 % 3]))
-    return [
-        block(noise * (1 + 3 * (r > 15))),
-        block(repeated, [x % 3 for x in range(20)]),
-        CodeBlock(codes=wide.astype(np.int8), geometry=told),
-        block(steps),
-    ]
-
-
 # Sizes
 
 
@@ -275,71 +240,6 @@ def test_many_small_arrays_cost_little_to_tell_apart() -> None:
     arrays = [gaussian(k, 1, 512, sigma=6) for k in range(40)]
     bits = 40 * 512 * math.log2(6 * math.sqrt(2 * math.pi * math.e))
     assert len(come_back([block(a) for a in arrays])) * 8 < 1.01 * bits
-
-
-# Damage
-
-
-def damaged_blocks() -> tuple[bytes, list[Geometry]]:
-    blocks = [block(gaussian(11, 40, 30, row_spread=0.8)), *golden_blocks()]
-    return encode_blocks(blocks), [b.geometry for b in blocks]
-
-
-def refused_or_right_shape(data: bytes, geometry: list[Geometry]) -> bool:
-    """Whether the data was refused; anything but the one error fails the test."""
-    try:
-        found = decode_blocks(data, geometry)
-    except ArtifactError as e:
-        assert e.value and e.rule and e.remedy
-        return True
-    assert [f.shape for f in found] == [g.shape for g in geometry]
-    return False
-
-
-def test_flipped_bits_are_refused_or_give_codes_of_the_right_shape() -> None:
-    data, geometry = damaged_blocks()
-    draw = np.random.default_rng(12)
-    for position in draw.integers(0, 8 * len(data), size=400):
-        flipped = bytearray(data)
-        flipped[position // 8] ^= 1 << (position % 8)
-        refused_or_right_shape(bytes(flipped), geometry)
-
-
-@pytest.mark.parametrize("fill", [0, 1, 2])
-def test_other_words_are_refused_or_give_codes_of_the_right_shape(fill: int) -> None:
-    data, geometry = damaged_blocks()
-    size = len(data) - 6
-    for seed in range(100):
-        draw = np.random.default_rng(seed)
-        words = [draw.bytes(size), bytes([255]) * size, bytes(size)][fill]
-        header = bytes([2, int(draw.integers(0, 256))]) + data[2:6]
-        refused_or_right_shape(header + words, geometry)
-
-
-def test_missing_and_trailing_data_are_refused() -> None:
-    data, geometry = damaged_blocks()
-    for other in (*(data[:n] for n in range(0, len(data), 7)), data + b"\0", data + bytes(4)):
-        assert refused_or_right_shape(other, geometry)
-
-
-def test_words_beyond_the_last_code_are_refused() -> None:
-    data, geometry = damaged_blocks()
-    words = (len(data) - 6) // 4 + 3
-    with pytest.raises(ArtifactError, match="more than the codes"):
-        decode_blocks(data[:2] + words.to_bytes(4, "little") + data[6:] + b"\x55" * 12, geometry)
-
-
-@pytest.mark.parametrize(("header", "rule"), [(b"\x01\x00", "must be 2"), (b"\x02\xf0", "prior shape 15")])
-def test_unknown_headers_are_refused(header: bytes, rule: str) -> None:
-    with pytest.raises(ArtifactError, match=rule):
-        decode_blocks(header + bytes(4), [])
-
-
-def test_hints_of_another_length_are_refused() -> None:
-    with pytest.raises(ArtifactError, match="one of each per row and column"):
-        CodeBlock(codes=np.zeros((3, 2), np.int8), geometry=Geometry(row_hints=hints(2), col_hints=hints(2)))
-    with pytest.raises(ArtifactError, match="one of each"):
-        CodeBlock(codes=np.zeros((3, 2), np.int8), geometry=Geometry(row_hints=hints(3), col_hints=np.zeros((1, 2), int)))
 
 
 def test_decoding_takes_a_few_bytes_per_code() -> None:
