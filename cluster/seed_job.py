@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import threading
@@ -12,7 +13,6 @@ from cluster.outcome import cancelled, write_failure
 from cluster.seal import write_seal
 from cluster.session import join_as_seed_job, leave_as_seed_job
 from recur.errors import InputError, RecipeError, StorageError
-from recur.pipeline import run_seed
 from recur.recipe import source_sha256
 from recur.seedspec import SWEEP_SPEC_FILE, SeedSpec, load_spec, program_of
 
@@ -28,8 +28,6 @@ def run_spec(path: Path) -> int:
     Returns:
         The exit code: 0 when the attempt has a result, INVALID included.
     """
-    from cluster.fanout import RayBackend
-
     spec = load_spec(path)
     if cancelled(spec.attempt_dir):
         _log.warning("cancelled_before_start sweep=%s seed=%d", spec.sweep, spec.seed)
@@ -37,7 +35,13 @@ def run_spec(path: Path) -> int:
     _end_with_parent()
     try:
         check_program(spec)
+        loading = threading.Thread(target=importlib.import_module, args=("torch",))  # takes about as long as joining
+        loading.start()
         join_as_seed_job()
+        loading.join()
+        from cluster.fanout import RayBackend
+        from recur.pipeline import run_seed
+
         result = run_seed(spec, RayBackend(spec.recipe.cluster))
         write_seal(spec.attempt_dir)
     except Exception as error:

@@ -27,6 +27,11 @@ class Errand:
         return self._task is not None
 
     @property
+    def ended(self) -> bool:
+        """Whether the task has ended and nobody has taken that in yet."""
+        return self._task is not None and self._task.poll() is not None
+
+    @property
     def row(self) -> SweepRow:
         """Whose task it is."""
         if self._row is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from cluster.deadline import Deadline, TimedJobs
 from cluster.job_client import Cluster, JobClient
 from recur.record.result import State
 
+_HELPER_POLL_S = 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -86,11 +88,19 @@ class Reconciler:
         try:
             while not stop.is_set():
                 self.tick()
-                self._wake.wait(self._desk.settings.tick_s)
+                self._rest()
                 self._wake.clear()
         finally:
             self._preparing.errand.kill()
             self._reporting.errand.kill()
+
+    def _rest(self) -> None:
+        """Until the next round is due, something has changed, or what the helper does now has ended."""
+        under_way = [one for one in (self._preparing.errand, self._reporting.errand) if one.busy and not one.ended]
+        until = time.monotonic() + self._desk.settings.tick_s
+        while (left_s := until - time.monotonic()) > 0 and not any(one.ended for one in under_way):
+            if self._wake.wait(min(left_s, _HELPER_POLL_S) if under_way else left_s):
+                return
 
     def tick(self) -> Tick:
         """One round. What is expected to go wrong (job system or database away, damaged files, full disk) is in its result."""

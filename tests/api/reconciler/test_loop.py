@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from api.reconciler import SubprocessHelper
+from api.reconciler import Done, SubprocessHelper
 from api.store import StoreUnavailable
 from api.store.rows import SweepRow
 from cluster.deadline import Deadline
@@ -50,6 +50,22 @@ def test_a_nudge_begins_the_next_round_and_stop_ends_the_loop_at_once(bench: Ben
     assert not thread.is_alive()
     assert time.monotonic() - began < 2
     assert bench.states("swp") in ([State.SUBMITTED], [State.SUBMITTING])
+
+
+def test_the_next_round_begins_when_the_helper_has_ended(bench: Bench) -> None:
+    bench.helper.hangs = True
+    bench.submit("swp", 1)
+    stop = threading.Event()
+    thread = threading.Thread(target=bench.loop.run, args=(stop,))
+    thread.start()
+    wait_for(lambda: bench.helper.tasks, 10)
+    before = bench.loop.health.at
+    bench.helper.tasks[0].done = Done(code=2, line="shard x is cut")
+    wait_for(lambda: bench.states("swp") == [State.FAILED] and bench.loop.health.at != before, 10)
+    stop.set()
+    bench.loop.nudge()
+    thread.join(5)
+    assert not thread.is_alive()
 
 
 def test_a_store_that_is_away_is_told_and_the_loop_goes_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +186,7 @@ def test_a_helper_does_not_outlive_a_killed_service(tmp_path: Path) -> None:
 import os, signal, time
 from pathlib import Path
 from types import SimpleNamespace
-from api.reconciler import SubprocessHelper
+from api.reconciler import Done, SubprocessHelper
 root, log = Path({str(tmp_path)!r}), Path({str(log)!r})
 SubprocessHelper(root, root / "out").prepare(SimpleNamespace(sweep="swp"))
 while not log.read_text().endswith("\\n"):
