@@ -13,6 +13,7 @@
 #   make test-faults-long          the same five times; goes on where it was interrupted
 #   make chaos ARGS="--minutes 60" faults at random on a simulated cluster
 #   make bench                     every CPU bar against the reference's algorithm restated, with its threshold (docs/performance.md)
+#   make bench-gpu                 the bars of one GPU likewise
 #   make test-probes               planted violations and honest evaluations, 100 seeds each (long)
 #   make test-record-folder        the shipped script in an environment with only its requirements.txt (long)
 #   TORCH_INDEX=URL make setup     take torch from another index, e.g. https://download.pytorch.org/whl/cpu
@@ -27,7 +28,7 @@ ARGS ?=
 REF ?= tests/golden
 SEEDS ?= 100
 
-.PHONY: setup record serve test test-ray test-training test-rest test-service-gate lane-short test-service test-service-long service-packages test-faults test-faults-long chaos bench test-probes test-record-folder check format conformance clean
+.PHONY: setup record serve test test-ray test-training test-rest test-service-gate lane-short test-service test-service-long service-packages test-faults test-faults-long chaos bench bench-gpu test-probes test-record-folder check format conformance clean
 
 setup: $(VENV)/.ready
 
@@ -84,6 +85,9 @@ service-packages:
 
 bench: setup
 	$(PY) -m benchmarks $(ARGS)
+
+bench-gpu: setup
+	$(PY) -m benchmarks --gpu $(ARGS)
 
 test-probes: setup
 	OMP_NUM_THREADS=1 $(PY) -m tests.probes --seeds $(SEEDS) $(ARGS)

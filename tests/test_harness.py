@@ -11,6 +11,12 @@ from benchmarks.harness import ATTEMPTS, Bar, measure
 QUIET, NOISY = (10.0, 10.1, 9.9), (10.0, 14.0, 9.0)
 
 
+@pytest.fixture(autouse=True)
+def no_collection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A benchmark collects garbage before each timing, which takes long in a process that holds all tests."""
+    monkeypatch.setattr("benchmarks.harness.gc.collect", lambda: 0)
+
+
 def bar(reference: Sequence[float], ours: Sequence[float], threshold: float, *, agree: bool = True) -> Bar:
     """A bar whose clock says that its two sides took so many seconds, pair by pair, in every attempt."""
 
