@@ -23,6 +23,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "service"
 PAGE = ROOT / "docs" / "reliability.md"
 SOURCES = ("api", "cluster", "tests/api")
 BEGIN, END = "<!-- long:begin -->", "<!-- long:end -->"
+MOST_SHOWN = 8
 FULL = {"RECUR_VOLUME": "long", "RECUR_REQUIRE_POSTGRES": "1"}
 
 
@@ -45,7 +46,29 @@ def table(outcomes: dict[str, Any], results: Path) -> Iterator[str]:
     for file in sorted(results.glob("*.json")):
         if file.name != OUTCOMES:
             numbers: Any = read_json(file)
-            yield f"| {file.stem} | {', '.join(f'{name} {value}' for name, value in numbers.items())} |"
+            yield f"| {file.stem} | {listed(numbers)} |"
+
+
+def listed(numbers: dict[str, Any]) -> str:
+    """Names and values; of many times with goals the one nearest to its own, of many counts the sum."""
+    goals = {name: value for name, value in numbers.items() if isinstance(value, dict) and "goal_s" in value}
+    if len(goals) > MOST_SHOWN:
+        nearest = max(goals, key=lambda name: float(goals[name]["p95_s"] / goals[name]["goal_s"]))
+        return f"{len(goals)} kinds of request or round, p95; nearest to its goal: {nearest}, {shown(goals[nearest])}"
+    return "; ".join(f"{name} {shown(value)}" for name, value in numbers.items())
+
+
+def shown(value: Any) -> str:
+    """A value as the page has it: three digits of a fraction."""
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if not isinstance(value, dict):
+        return f"{value:,}" if isinstance(value, int) else str(value)
+    if {"p95_s", "goal_s"} <= set(value):
+        return f"{1000 * value['p95_s']:.1f} ms (goal {1000 * value['goal_s']:.0f})"
+    if len(value) > MOST_SHOWN and all(isinstance(one, int) for one in value.values()):
+        return f"{sum(value.values()):,} over {len(value)}"
+    return ", ".join(f"{name} {shown(one)}" for name, one in value.items())
 
 
 def write_page(outcomes: dict[str, Any], results: Path) -> None:
