@@ -1,4 +1,4 @@
-"""The fault suites five times over: `make test-faults-long`. Goes on where it was interrupted.
+"""The fault suites five times over: `make test-faults-long`. Goes on where it was interrupted, and keeps the page's table.
 
 python -m tests.faults.long [--results FOLDER] [--times N] [--only TEXT]
 """
@@ -9,9 +9,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.long import ROOT, Piece, drive
+from tests.faults.page import RESULTS, write_page
+from tests.long import Piece, drive
 
-RESULTS = ROOT / "benchmarks" / "results" / "faults"
 SOURCES = ("recur", "cluster", "tests/faults")
 FILES = ("test_kills.py", "test_research.py", "test_corruption.py", "test_disk_full.py")
 QUIET = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
@@ -31,6 +31,7 @@ def main() -> int:
         if args.only in file
     }
     outcomes = drive(pieces, args.results, SOURCES, environment=QUIET)
+    write_page(args.results)
     return 0 if all(outcomes[name]["passed"] for name in pieces) else 1
 
 
