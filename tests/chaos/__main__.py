@@ -54,7 +54,7 @@ class Chaos:
     def sweep(self, number: int) -> None:
         """One sweep with up to three faults, and its promises."""
         self.nodes.all_alive()
-        run = Run(replace(self.template, sweep=f"chaos-{number}"), SEEDS, self.nodes.head)
+        self.run = run = Run(replace(self.template, sweep=f"chaos-{number}"), SEEDS, self.nodes.head)
         for _ in range(self.rng.randint(1, 3)):
             pause = time.monotonic() + self.rng.uniform(2.0, 30.0)
             run.until(lambda at=pause: run.loop.done or time.monotonic() > at, LONGEST_S)  # type: ignore[misc]
@@ -64,6 +64,17 @@ class Chaos:
         run.until(lambda: run.loop.done, LONGEST_S)
         self._settle(run)
         self._check(run)
+
+    def give_up(self, error: AssertionError) -> bool:
+        """Note a sweep that did not come to its end and end its jobs, which would disturb the next; whether that could be done."""
+        self.broken.append(f"{self.run.plan.sweep}: {error}")
+        self.run.loop.cancel()
+        try:
+            self.run.until(lambda: self.run.loop.done, LONGEST_S)
+        except AssertionError as left:
+            self.broken.append(f"{self.run.plan.sweep} could not be ended: {left}")
+            return False
+        return True
 
     def _hurt(self, run: Run) -> None:
         what = self.rng.choice(FAULTS)
@@ -134,8 +145,9 @@ def main() -> int:
             sweeps += 1
             try:
                 chaos.sweep(sweeps)
-            except AssertionError as error:  # it did not come to its end
-                chaos.broken.append(f"sweep {sweeps}: {error}")
+            except AssertionError as error:
+                if not chaos.give_up(error):
+                    break
         summary = {
             "minutes": round((time.monotonic() - began) / 60, 1),
             "seed": args.seed,
