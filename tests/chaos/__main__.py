@@ -66,7 +66,7 @@ class Chaos:
         self._check(run)
 
     def give_up(self, error: AssertionError) -> bool:
-        """Note a sweep that did not come to its end and end its jobs, which would disturb the next; whether that could be done."""
+        """Note a sweep that did not end, and end its jobs, which would disturb the next one; whether that could be done."""
         self.broken.append(f"{self.run.plan.sweep}: {error}")
         self.run.loop.cancel()
         try:
