@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.util.placement_group import PlacementGroup, placement_group
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 from cluster.losses import loss_of
 from cluster.resources import alive_nodes, spare_cpus
@@ -48,6 +49,7 @@ class RayBackend:
         self._cfg = cfg
         self._node_id: str | None = None
         self._actors: list[Any] = []
+        self._gpus: PlacementGroup | None = None
 
     def train(self, spec: SeedSpec, attempt: AttemptDir) -> dict[str, object]:
         """See `Backend.train`."""
@@ -96,18 +98,24 @@ class RayBackend:
 
     def _pool(self, items: int) -> ActorPool:
         """At most one actor a GPU, and no more than there are items; those of the last map are kept."""
+        if self._cfg.overlap and self._gpus is None:
+            self._gpus = placement_group([{"GPU": self._cfg.gpus_per_worker}] * self._cfg.workers)
         while len(self._actors) < min(self._cfg.workers, items):
             self._actors.append(self._new_actor())
         return ActorPool(self._actors, self._new_actor)
 
     def _new_actor(self) -> Any:
-        """An actor with the GPUs of one worker, on the node that trained if there is room."""
+        """An actor with the GPUs of one worker, on the node that trained if there is room.
+
+        With ``overlap`` in a group of all the seed's GPUs, which it gets at once or not at all: two seeds that each hold some
+        and wait for more would wait for ever.
+        """
         actor = ray.remote(_Worker).options(
             num_gpus=self._cfg.gpus_per_worker,
             num_cpus=0,  # it keeps its GPUs while tasks of its seed run, and the workers may have had every core there is
             max_restarts=1,
             max_task_retries=RETRIES,
-            scheduling_strategy=self._near(),
+            scheduling_strategy=PlacementGroupSchedulingStrategy(self._gpus) if self._gpus else self._near(),
         )
         return actor.remote()
 

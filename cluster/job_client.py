@@ -85,11 +85,18 @@ class JobRefused(RecurError):
     """The job system answered a submission with an error; it may be a passing one."""
 
 
+class JobTaken(JobRefused):
+    """Another job has this id: that of a sweep of the same name in another folder."""
+
+    def __init__(self, job_id: str, entrypoint: str) -> None:
+        super().__init__(f"the cluster has a job {job_id} of another folder already ({entrypoint}): give another --sweep")
+
+
 class JobClient(Protocol):
     """What a sweep needs of a job system. Every method may raise JobsUnreachable."""
 
     def submit(self, request: JobRequest) -> None:
-        """Start the job; a job that already has this id counts as success. Raises JobRefused."""
+        """Start the job; the same job counts as success. Raises JobRefused, JobTaken."""
 
     def info(self, job_id: str) -> JobInfo | None:
         """The job, or None when the job system does not know the id."""
@@ -133,6 +140,11 @@ def seed_entrypoint(spec_path: Path, *, python: str = sys.executable) -> str:
     return shlex.join([python, "jobs/seed.py", "--spec", str(spec_path)])
 
 
+def same_job(entrypoint: str, other: str) -> bool:
+    """Whether two command lines of `seed_entrypoint` run the same attempt, by whatever interpreter."""
+    return shlex.split(entrypoint)[-1:] == shlex.split(other)[-1:]
+
+
 class RayJobs:
     """The Ray Jobs API, and the dashboard's list of nodes. Ray is imported and reached by the first call, not before.
 
@@ -155,19 +167,28 @@ class RayJobs:
                 runtime_env=dict(request.runtime_env),
             )
         except _Refused as error:
-            if "already exists" not in str(error) and self.info(request.job_id) is None:
+            found = self._details(request.job_id)
+            if found is None and "already exists" not in str(error):
                 raise JobRefused(str(error)) from error
+            if found is not None and not same_job(found.entrypoint, request.entrypoint):
+                raise JobTaken(request.job_id, found.entrypoint) from error
 
     def info(self, job_id: str) -> JobInfo | None:
+        found = self._details(job_id)
+        if found is None:
+            return None
+        state = JobState(str(found.status.value))
+        seen = state is not JobState.FAILED or found.driver_exit_code is not None or found.error_type in _NEVER_RAN
+        return JobInfo(job_id=job_id, state=state, message=found.message or "", seen=seen)
+
+    def _details(self, job_id: str) -> Any:
+        """Ray's own record of a job; None when it does not know the id."""
         try:
-            found = self._call("get_job_info", job_id)
+            return self._call("get_job_info", job_id)
         except _Refused as error:
             if error.status == 404:
                 return None
             raise JobUnreadable(str(error)) from error
-        state = JobState(str(found.status.value))
-        seen = state is not JobState.FAILED or found.driver_exit_code is not None or found.error_type in _NEVER_RAN
-        return JobInfo(job_id=job_id, state=state, message=found.message or "", seen=seen)
 
     def stop(self, job_id: str) -> None:
         try:

@@ -9,6 +9,8 @@ from recur.errors import WorkerLost
 
 _NODE_DIED = "node has died"
 """In Ray's words for an actor whose machine is gone (read in 2.60)."""
+_OTHER_CLUSTER = "WrongClusterID"
+"""In Ray's words for a process of a cluster whose head was replaced by another one (an AuthenticationError in 2.60)."""
 _PEER_GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Socket closed")
 """In gloo's words for another rank that is gone."""
 _DEVICE_GONE = (
@@ -39,6 +41,8 @@ def loss_of(error: BaseException, what: str) -> WorkerLost | None:
     """
     if isinstance(error, ray.exceptions.NodeDiedError):
         return WorkerLost(f"{what} was lost: its node went away", node_gone=True)
+    if isinstance(error, ray.exceptions.AuthenticationError) and _OTHER_CLUSTER in str(error):
+        return WorkerLost(f"{what} was lost: the cluster's head was replaced", node_gone=True)
     if isinstance(error, _PROCESS_GONE):
         gone = bool(getattr(error, "preempted", False)) or _NODE_DIED in str(error)
         return WorkerLost(f"{what} was lost: its {'node went away' if gone else 'process died'}", node_gone=gone)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cluster.job_client import JobInfo, JobRefused, JobRequest, JobState, JobsUnreachable
+from cluster.job_client import JobInfo, JobRefused, JobRequest, JobState, JobsUnreachable, JobTaken, same_job
 
 
 class InMemoryJobs:
@@ -31,6 +31,9 @@ class InMemoryJobs:
         if self.refusals:
             self.refusals -= 1
             raise JobRefused("no available agent")
+        before = self.requests.get(request.job_id)
+        if before is not None and not same_job(before.entrypoint, request.entrypoint):
+            raise JobTaken(request.job_id, before.entrypoint)
         if request.job_id not in self._infos:
             self.requests[request.job_id] = request
             self.set(request.job_id, JobState.PENDING)

@@ -170,14 +170,13 @@ def explain(job: JobInfo) -> str:
     return head if len(lines) == 1 else f"{head}: {lines[-1][:200]}"
 
 
-def holds_slot(state: State, phase: Phase | None, *, overlap: bool) -> bool:
-    """Whether a seed keeps another one from starting: it was admitted and is not terminal.
+def free_slots(slots: int, admitted: int, without_gpu: int = 0) -> int:
+    """How many more seeds may start: every seed that was admitted and is not terminal holds a slot.
 
     Args:
-        state: of its counting attempt.
-        phase: what that attempt was doing when last heard of.
-        overlap: the recipe's ``cluster.overlap``: a seed that needs no GPU for now makes room.
+        slots: seeds at a time.
+        admitted: seeds that were admitted and are not terminal.
+        without_gpu: those of them that need no GPU for now, where the recipe lets the next seed use theirs. Each slot is
+            passed on at most once: there are never more than two seeds a slot.
     """
-    if state.terminal or state is State.QUEUED:
-        return False
-    return not (overlap and state is State.RUNNING and phase in WITHOUT_GPU)
+    return max(0, min(slots - (admitted - without_gpu), 2 * slots - admitted))

@@ -130,27 +130,26 @@ def seed_slots(cfg: ClusterConfig, nodes: Sequence[Node]) -> int:
     if (most := max(node.cpus for node in nodes)) < cfg.fanout_cpus:
         rule = f"must fit on one node (the largest has {most:g} CPUs)"
         raise PlacementError(f"cluster.fanout_cpus={cfg.fanout_cpus}", rule, "lower it by --set cluster.fanout_cpus=N")
-    if cfg.overlap and (spare := spare_cpus(cfg, nodes)) < cfg.fanout_cpus:
-        rule = f"needs cluster.fanout_cpus={cfg.fanout_cpus} CPUs beside the workers' (there are {spare})"
-        raise PlacementError("cluster.overlap=true", rule, "lower cluster.cpus_per_worker, or leave overlap off")
     return holding if cfg.gpus_per_worker else cfg.cpu_slots
 
 
 def spare_cpus(cfg: ClusterConfig, nodes: Sequence[Node]) -> int:
-    """CPUs left beside the workers when every slot is taken: of the node with fewest (with PACK, of all together)."""
+    """CPUs beside a seed's workers on the node that has fewest of them, of those that hold a seed; 0 where none does."""
     workers = cfg.workers * cfg.cpus_per_worker
-    if cfg.placement == "STRICT_PACK":
-        return min((int(n.cpus) - workers for n in nodes if _holds(cfg, n.cpus, n.gpus)), default=0)
-    seeds = int(sum(n.gpus for n in nodes) // (cfg.workers * cfg.gpus_per_worker)) if cfg.gpus_per_worker else 1
-    return int(sum(n.cpus for n in nodes)) - seeds * workers
+    return min((int(n.cpus) - workers for n in nodes if _holds(cfg, n.cpus, n.gpus)), default=0)
+
+
+def _cpus(cfg: ClusterConfig) -> int:
+    """What a seed asks for where it trains: its workers', and with ``overlap`` those of a task of another seed."""
+    return cfg.workers * cfg.cpus_per_worker + (cfg.fanout_cpus if cfg.overlap else 0)
 
 
 def _holds(cfg: ClusterConfig, cpus: float, gpus: float) -> bool:
-    return gpus >= cfg.workers * cfg.gpus_per_worker and cpus >= cfg.workers * cfg.cpus_per_worker
+    return gpus >= cfg.workers * cfg.gpus_per_worker and cpus >= _cpus(cfg)
 
 
 def _impossible(cfg: ClusterConfig, nodes: Sequence[Node]) -> PlacementError:
-    need_gpus, need_cpus = cfg.workers * cfg.gpus_per_worker, cfg.workers * cfg.cpus_per_worker
+    need_gpus, need_cpus = cfg.workers * cfg.gpus_per_worker, _cpus(cfg)
     value = f"cluster.workers={cfg.workers} ({need_gpus} GPUs and {need_cpus} CPUs a seed)"
     have = ", ".join(f"{n.name}: {n.gpus:g} GPUs, {n.cpus:g} CPUs" for n in nodes) or "none is alive"
     where = "one node" if cfg.placement == "STRICT_PACK" else "all nodes together"

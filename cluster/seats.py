@@ -81,7 +81,7 @@ class Seat:
     bad_input: bool = False
     result: SeedResult | None = None
     phase: Phase | None = None
-    """What its attempt was doing when last heard of."""
+    """What its attempt is doing, by a fresh heartbeat."""
     trouble: Trouble | None = None
 
     def begin_again(self, attempt: int, cause: Cause) -> None:

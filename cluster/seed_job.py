@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import threading
@@ -12,11 +11,13 @@ from pathlib import Path
 from cluster.outcome import cancelled, write_failure
 from cluster.seal import write_seal
 from cluster.session import join_as_seed_job, leave_as_seed_job
-from recur.errors import InputError, RecipeError, StorageError
+from recur.errors import InputError, RecipeError, RecurError, StorageError
 from recur.recipe import source_sha256
 from recur.seedspec import SWEEP_SPEC_FILE, SeedSpec, load_spec, program_of
 
 EXIT_OK, EXIT_INPUT, EXIT_ORPHANED = 0, 2, 3
+ORPHANED_WITHIN_S = 5.0
+"""How long after its cluster's death a seed's process may go on."""
 _log = logging.getLogger(__name__)
 
 
@@ -35,23 +36,33 @@ def run_spec(path: Path) -> int:
     _end_with_parent()
     try:
         check_program(spec)
-        loading = threading.Thread(target=importlib.import_module, args=("torch",))  # takes about as long as joining
-        loading.start()
         join_as_seed_job()
-        loading.join()
         from cluster.fanout import RayBackend
         from recur.pipeline import run_seed
 
         result = run_seed(spec, RayBackend(spec.recipe.cluster))
         write_seal(spec.attempt_dir)
-    except Exception as error:
+    except InputError as error:
         _leave_failure(spec, error)
-        if isinstance(error, InputError):
-            return EXIT_INPUT
+        return EXIT_INPUT
+    except Exception as error:
+        _leave_failure(spec, error if isinstance(error, RecurError) else _as_a_loss(error))
         raise
     _log.info("done sweep=%s seed=%d state=%s val_bpb=%s", spec.sweep, spec.seed, result.state, result.val_bpb.sliding)
     leave_as_seed_job()
     return EXIT_OK
+
+
+def _as_a_loss(error: Exception) -> Exception:
+    """An error that nobody has looked at yet, as the loss that it may tell of.
+
+    Where the cluster is dying this process does not come back from here: its error says nothing about the program.
+    """
+    from cluster.losses import loss_of
+
+    if isinstance(error, OSError) or type(error).__module__.startswith("ray."):
+        time.sleep(ORPHANED_WITHIN_S)
+    return loss_of(error, "the seed's job") or error
 
 
 def check_program(spec: SeedSpec) -> None:

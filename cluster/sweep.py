@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from cluster.failure import Action, Decision, decide, explained
-from cluster.job_client import JobClient, JobInfo, JobRefused, JobsUnreachable
+from cluster.job_client import JobClient, JobInfo, JobRefused, JobsUnreachable, JobTaken
 from cluster.launch import make_sure, place_attempt, save_log, seed_request
 from cluster.look import Look, look
 from cluster.outcome import cancelled, mark_cancelled
-from cluster.policy import Verdict, holds_slot, judge
+from cluster.policy import WITHOUT_GPU, Verdict, free_slots, judge
 from cluster.room import Room
 from cluster.seats import Seat, SweepPlan, Trouble, resume_seats
 from recur.errors import ArtifactError, StorageError
@@ -144,7 +144,7 @@ class SweepLoop:
         for seat in waiting:
             if self._cancelling:
                 self._try(seat, self._close_queued)
-            elif self._held < slots:
+            elif free_slots(slots, *self._held):
                 self._try(seat, self._admit)
             elif self._room.lasted_s() < self.plan.limits.room_s:
                 seat.reason, seat.trouble = self._room.why, None
@@ -153,9 +153,12 @@ class SweepLoop:
                 self._try(seat, self._close_without_room)
 
     @property
-    def _held(self) -> int:
+    def _held(self) -> tuple[int, int]:
+        """Seeds that were admitted and have not ended, and those of them that make room for the next."""
+        admitted = [seat for seat in self.seats if seat.state is not State.QUEUED and not seat.state.terminal]
         overlap = self.plan.template.recipe.cluster.overlap
-        return sum(holds_slot(seat.state, seat.phase, overlap=overlap) for seat in self.seats)
+        without = [seat for seat in admitted if overlap and seat.state is State.RUNNING and seat.phase in WITHOUT_GPU]
+        return len(admitted), len(without)
 
     def _admit(self, seat: Seat) -> None:
         """Write the attempt's folder and spec, then submit; the id exists before the first call."""
@@ -177,7 +180,7 @@ class SweepLoop:
 
     def _refused(self, seat: Seat, error: JobRefused) -> None:
         seat.refused_since = seat.refused_since or self._clock()
-        if self._clock() - seat.refused_since >= self.plan.limits.refused_s:
+        if isinstance(error, JobTaken) or self._clock() - seat.refused_since >= self.plan.limits.refused_s:
             self._to(seat, State.FAILED, f"its job was not accepted: {_first_line(error)}")
 
     def _watch(self, seat: Seat) -> None:
@@ -208,7 +211,9 @@ class SweepLoop:
 
     def _look(self, seat: Seat, job: JobInfo | None) -> Look:
         found = look(self._dir(seat), job, seat.sight, self._clock())
-        seat.result, seat.bad_input, seat.phase = found.result, found.bad_input, found.life.phase if found.life else None
+        seat.result, seat.bad_input = found.result, found.bad_input
+        fresh = found.life is not None and found.life.age_s <= self.plan.limits.stale_s
+        seat.phase = found.life.phase if found.life and fresh else None
         make_sure(self.jobs, self._job(seat), found.seen, seat.sight, self.plan.limits)
         return found
 
@@ -255,7 +260,7 @@ class SweepLoop:
             write_seed_result(self.plan.root, result or ends)
         except ArtifactError as error:
             state, reason, result = State.FAILED, str(error), None
-        if self._dir(seat).folder.is_dir():
+        if self._dir(seat).folder.is_dir() and seat.state is not State.SUBMITTING:  # what was never accepted has no log
             save_log(self.jobs, self._job(seat), self._dir(seat))
         self._event(seat, state, reason)
         seat.state, seat.reason, seat.result = state, reason, result

@@ -13,6 +13,7 @@ Ray runs the train function in a thread of its own and has initialised the proce
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,10 @@ from recur.seedspec import SPEC_FILE, SeedSpec, load_spec
 from recur.train.ranks import Ranks
 
 _log = logging.getLogger(__name__)
-GROUP_STARTS, OVERLAPPING_STARTS = 3, 60
-"""How often Ray may try again to place the workers (60 s each); the preflight has checked that they fit, but with
-``cluster.overlap`` another seed may be scoring on their GPUs."""
+GROUP_STARTS = 3
+"""How often Ray may try again to place the workers (60 s each); the preflight has checked that they fit."""
+OVERLAPPING_START_S = 1800
+"""How long a try lasts with ``cluster.overlap``: another seed may be scoring on the GPUs."""
 
 
 def train_on_ray(spec: SeedSpec, attempt: AttemptDir) -> dict[str, object]:
@@ -74,7 +76,8 @@ def train_on_ray(spec: SeedSpec, attempt: AttemptDir) -> dict[str, object]:
 def _fit(spec: SeedSpec, attempt: AttemptDir) -> dict[str, object]:
     cfg = spec.recipe.cluster
     name = job_id(spec.sweep, spec.seed, spec.attempt)
-    starts = OVERLAPPING_STARTS if cfg.overlap else GROUP_STARTS
+    if cfg.overlap:
+        os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(OVERLAPPING_START_S))
     resources = {"CPU": float(cfg.cpus_per_worker)}
     if cfg.gpus_per_worker:
         resources["GPU"] = float(cfg.gpus_per_worker)
@@ -91,7 +94,7 @@ def _fit(spec: SeedSpec, attempt: AttemptDir) -> dict[str, object]:
         run_config=RunConfig(
             name=name,
             storage_path=str(attempt.path("train")),
-            failure_config=FailureConfig(max_failures=0, max_preemption_failures=0, controller_failure_limit=starts),
+            failure_config=FailureConfig(max_failures=0, max_preemption_failures=0, controller_failure_limit=GROUP_STARTS),
         ),
     )
     try:

@@ -132,10 +132,10 @@ def _check_clock(recipe: Recipe) -> None:
         "use cluster.backend=gloo with cluster.gpus_per_worker=0",
     )
     _require(
-        c.gpus_per_worker > 0 or not c.overlap,
+        (c.gpus_per_worker > 0 and c.placement == "STRICT_PACK") or not c.overlap,
         "cluster.overlap=true",
-        "needs GPUs: without them every phase of a seed takes the same cores",
-        "leave it off, or give cluster.cpu_slots",
+        "needs GPUs and placement STRICT_PACK: the next seed trains on the node that a seed leaves",
+        "leave it off",
     )
     _require(
         recipe.artifact.code_bytes < recipe.artifact.cap_bytes,

@@ -73,9 +73,9 @@ class Admitting:
         return self.slots.of(pool, head)
 
     def _admit(self, head: SweepRow, slots: int, limit: int) -> tuple[AttemptRow, ...]:
-        now = self.desk.clock()
+        now, overlap = self.desk.clock(), bool(head.recipe.get("cluster", {}).get("overlap"))
         with self.desk.store.write() as c:
-            rows = attempts.admit(c, head.pool, slots, now=now, limit=limit, sweep=head.sweep)
+            rows = attempts.admit(c, head.pool, slots, now=now, limit=limit, sweep=head.sweep, overlap=overlap)
         if rows:
             self.desk.boundary("lease")
         for row in rows:

@@ -12,7 +12,7 @@ from api.reconciler.desk import Desk, Round
 from api.reconciler.ending import Endings
 from api.store import attempts
 from api.store.rows import AttemptRow, Ending
-from cluster.job_client import JobRefused, JobsUnreachable, job_id
+from cluster.job_client import JobRefused, JobsUnreachable, JobTaken, job_id
 from cluster.launch import place_attempt, seed_request
 from cluster.look import lives
 from cluster.outcome import ERROR_FILE, RESULT_FILE, cancelled, mark_cancelled
@@ -72,7 +72,7 @@ class Submitting:
         desk, now, why = self.desk, self.desk.clock(), _first_line(error)
         desk.observer.call_failed("submit")
         desk.watch(row).refused_since = since = now if since is None else since
-        if now - since >= desk.settings.limits.refused_s:
+        if isinstance(error, JobTaken) or now - since >= desk.settings.limits.refused_s:
             self.endings.without_numbers(row, State.FAILED, f"its job was not accepted: {why}", fenced=False)
         else:
             self._explain(row, f"its job was refused and is submitted again: {why}")

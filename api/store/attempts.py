@@ -17,7 +17,7 @@ from api.store.tables import attempts, sweeps
 from api.store.transitions import HELD, check
 from cluster.failure import Cause, Spent
 from cluster.job_client import job_id
-from cluster.policy import WITHOUT_GPU
+from cluster.policy import WITHOUT_GPU, free_slots
 from recur.record.result import State
 
 _QUEUE = (attempts.c.rank, attempts.c.sweep, attempts.c.position)
@@ -107,14 +107,18 @@ def queued(
 
 
 def held(c: Connection, pool: Pool) -> int:
-    """Slots taken: attempts admitted and not ended (P8), but for those whose recipe lets others use their GPUs for now."""
-    taken = (attempts.c.state.in_(HELD), attempts.c.is_current, attempts.c.pool == pool)
-    count = int(c.scalar(select(func.count()).where(*taken)) or 0)
-    if not count or pool is not Pool.GPU:
-        return count
-    without = (*taken, attempts.c.state == State.RUNNING, attempts.c.phase.in_(WITHOUT_GPU))
-    recipes = c.scalars(select(sweeps.c.recipe).join(attempts, attempts.c.sweep == sweeps.c.sweep).where(*without))
-    return count - sum(bool(recipe["cluster"].get("overlap")) for recipe in recipes)
+    """Slots taken: attempts admitted and not ended (P8)."""
+    return int(c.scalar(select(func.count()).where(*_taken(pool))) or 0)
+
+
+def without_gpu(c: Connection, pool: Pool, sweep: str) -> int:
+    """Attempts of a sweep that were admitted and need no GPU for now."""
+    mine = (*_taken(pool), attempts.c.sweep == sweep, attempts.c.state == State.RUNNING, attempts.c.phase.in_(WITHOUT_GPU))
+    return int(c.scalar(select(func.count()).where(*mine)) or 0)
+
+
+def _taken(pool: Pool) -> tuple[ColumnElement[bool], ...]:
+    return attempts.c.state.in_(HELD), attempts.c.is_current, attempts.c.pool == pool
 
 
 def place(c: Connection, row: AttemptRow) -> int:
@@ -127,7 +131,9 @@ def place(c: Connection, row: AttemptRow) -> int:
     return 1 + int(c.scalar(found) or 0)
 
 
-def admit(c: Connection, pool: Pool, slots: int, *, now: float, limit: int, sweep: str | None = None) -> tuple[AttemptRow, ...]:
+def admit(
+    c: Connection, pool: Pool, slots: int, *, now: float, limit: int, sweep: str | None = None, overlap: bool = False
+) -> tuple[AttemptRow, ...]:
     """Move the head of the queue into free slots; they are counted in this same transaction (P8).
 
     Args:
@@ -137,14 +143,15 @@ def admit(c: Connection, pool: Pool, slots: int, *, now: float, limit: int, swee
         now: seconds since 1970.
         limit: at most that many at once.
         sweep: only this one's, because the slots are those for its recipe.
+        overlap: its recipe's: its seeds that need no GPU for now make room for its next ones, and for no other sweep's.
 
     Returns:
         The attempts, now SUBMITTING.
     """
-    free = min(slots - held(c, pool), limit)
-    if free <= 0:
+    free = free_slots(slots, held(c, pool), without_gpu(c, pool, sweep) if overlap and sweep else 0)
+    if free == 0:
         return ()
-    waiting = queued(c, pool, free, prepared_only=True, sweep=sweep)
+    waiting = queued(c, pool, min(free, limit), prepared_only=True, sweep=sweep)
     moved = [move(c, row, State.SUBMITTING, now=now) for row in waiting]
     return tuple(row for row in moved if row is not None)
 

@@ -147,6 +147,21 @@ def test_device_work_runs_on_one_lasting_actor_a_gpu() -> None:
     assert again == first
 
 
+def test_with_overlap_the_actors_get_their_gpus_together() -> None:
+    one, other = (RayBackend(replace(GPU, overlap=True)) for _ in range(2))
+    first = one.map(visible_gpus, items(4), names=names(4), progress=lambda _: None, on_device=True)
+    assert len(set(first)) == 2
+    other._pool(2)
+    time.sleep(1.0)
+    assert ray.available_resources().get("GPU", 0.0) == 0.0
+    states = {group["state"] for group in ray.util.placement_group_table().values() if group["state"] != "REMOVED"}
+    assert states == {"CREATED", "PENDING"}, "the second seed holds none while it waits"
+    ray.util.remove_placement_group(one._gpus)
+    later = other.map(visible_gpus, items(2), names=names(2), progress=lambda _: None, on_device=True)
+    assert len(set(later)) == 2
+    ray.util.remove_placement_group(other._gpus)
+
+
 def test_tasks_run_beside_the_actors_where_the_workers_had_every_core() -> None:
     backend = RayBackend(replace(GPU, fanout_cpus=2))
     backend.map(visible_gpus, items(2), names=names(2), progress=lambda _: None, on_device=True)

@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from cluster.job_client import JobRequest, JobTaken, RayJobs, seed_entrypoint
 from recur.data.dataset import Dataset
 from recur.record.attempt import AttemptDir, read_seed_result
 from recur.record.journal import read_events
@@ -103,6 +105,14 @@ def test_the_driver_and_every_seed_are_jobs_with_their_metadata(head: Head, watc
         wanted = {"sweep": "eight", "seed": seed, "attempt": "1", "profile": "smoke", "job_name": f"eight-s{seed}-a1"}
         assert job["status"] == "SUCCEEDED"
         assert job["metadata"] == wanted
+
+
+def test_a_job_of_the_same_name_and_another_folder_is_not_taken_for_ours(head: Head, out: Path, watched: Watched) -> None:
+    jobs, spec = RayJobs(head.dashboard), AttemptDir(out / "eight", 42, 1).path("spec.json")
+    same = JobRequest(job_id="eight-s42-a1", entrypoint=seed_entrypoint(spec), metadata={}, runtime_env={})
+    jobs.submit(same)
+    with pytest.raises(JobTaken, match=r"has a job eight-s42-a1 of another folder already"):
+        jobs.submit(replace(same, entrypoint=seed_entrypoint(Path("/elsewhere/spec.json"))))
 
 
 def test_the_train_tab_lists_a_run_of_eight_ranks_for_every_seed(head: Head, watched: Watched) -> None:

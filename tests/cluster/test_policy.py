@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from cluster.job_client import JobInfo, JobState
-from cluster.policy import WITHOUT_GPU, Limits, Seen, explain, holds_slot, judge
-from recur.record.result import Phase, State
+from cluster.policy import Limits, Seen, explain, free_slots, judge
+from recur.record.result import State
 
 LIMITS = Limits()
 
@@ -105,12 +105,12 @@ def test_the_reason_of_a_failed_job_is_one_line_with_the_last_of_its_log() -> No
 
 
 def test_every_admitted_seed_holds_a_slot_until_it_is_terminal() -> None:
-    open_ = {State.SUBMITTING, State.SUBMITTED, State.RUNNING, State.CANCELLING}
-    for phase in (None, *Phase):
-        assert {state for state in State if holds_slot(state, phase, overlap=False)} == open_
+    assert [free_slots(2, admitted) for admitted in range(4)] == [2, 1, 0, 0]
+    assert free_slots(0, 3) == 0
 
 
-def test_with_overlap_a_running_seed_makes_room_while_it_needs_no_gpu() -> None:
-    room = {(s, p) for s in State for p in Phase if holds_slot(s, p, overlap=False) and not holds_slot(s, p, overlap=True)}
-    assert room == {(State.RUNNING, phase) for phase in WITHOUT_GPU}
-    assert holds_slot(State.RUNNING, None, overlap=True)
+def test_a_slot_is_passed_on_once_while_its_seed_needs_no_gpu() -> None:
+    assert free_slots(1, 1, without_gpu=1) == 1
+    assert free_slots(1, 2, without_gpu=2) == free_slots(1, 2, without_gpu=1) == 0
+    assert free_slots(3, 4, without_gpu=2) == 1
+    assert free_slots(3, 5, without_gpu=5) == 1

@@ -115,25 +115,19 @@ def test_a_task_that_fits_on_no_node_is_refused_before_it_waits_for_ever() -> No
         seed_slots(cfg, nodes)
 
 
-@pytest.mark.parametrize(
-    ("cfg", "nodes", "spare"),
-    [
-        (GPU_SEED, [H100, LAPTOP, Node(name="small", cpus=40, gpus=8)], 8),
-        (GPU_SEED, [LAPTOP], 0),
-        (ClusterConfig(placement="PACK"), [Node(name=f"half{i}", cpus=40, gpus=4) for i in range(4)], 96),
-    ],
-)
-def test_spare_cores_are_those_beside_the_workers(cfg: ClusterConfig, nodes: list[Node], spare: int) -> None:
-    assert spare_cpus(cfg, nodes) == spare
+def test_with_overlap_a_seed_needs_a_core_beside_its_workers_and_other_nodes_do_not_count() -> None:
+    cfg, tight = ClusterConfig(overlap=True, fanout_cpus=2), Node(name="tight", cpus=33, gpus=8)
+    nodes = [H100, tight, LAPTOP, Node(name="small", cpus=40, gpus=8)]
+    assert (seed_slots(cfg, nodes), spare_cpus(cfg, nodes)) == (2, 8)
+    assert (seed_slots(GPU_SEED, nodes), spare_cpus(GPU_SEED, [LAPTOP])) == (3, 0)
+    with pytest.raises(
+        PlacementError, match=r"8 GPUs and 34 CPUs a seed\) must fit on one node .*; lower it by --set cluster.cpus_per"
+    ):
+        seed_slots(cfg, [tight])
 
 
-def test_overlap_without_spare_cores_is_refused() -> None:
-    cfg = ClusterConfig(overlap=True, fanout_cpus=2)
-    assert seed_slots(cfg, [H100]) == 1
-    with pytest.raises(PlacementError, match=r"^cluster\.overlap=true needs cluster\.fanout_cpus=2 CPUs .*\(there are 1\)"):
-        seed_slots(cfg, [Node(name="n", cpus=33, gpus=8)])
-
-
-def test_overlap_without_gpus_is_refused() -> None:
-    with pytest.raises(RecipeError, match=r"^cluster\.overlap=true needs GPUs"):
-        load_recipe("smoke", ["cluster.overlap=true"])
+@pytest.mark.parametrize("overrides", [("smoke", []), ("recur", ["cluster.placement=PACK"])])
+def test_overlap_is_for_seeds_with_the_gpus_of_one_node(overrides: tuple[str, list[str]]) -> None:
+    profile, others = overrides
+    with pytest.raises(RecipeError, match=r"^cluster\.overlap=true needs GPUs and placement STRICT_PACK"):
+        load_recipe(profile, ["cluster.overlap=true", *others])

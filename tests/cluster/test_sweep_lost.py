@@ -19,6 +19,19 @@ from tests.cluster.kit import leave_result
 from tests.cluster.loop_bench import Bench
 
 
+def test_the_job_of_a_sweep_of_the_same_name_in_another_folder_is_left_alone(tmp_path: Path) -> None:
+    theirs, ours = Bench(tmp_path / "theirs", 1), Bench(tmp_path / "ours", 1)
+    theirs.tick()
+    ours.loop.jobs = ours.jobs = theirs.jobs
+    assert ours.tick() == [State.FAILED]
+    assert "has a job swp-s1-a1 of another folder already" in str(ours.loop.results()[0].error)
+    assert "give another --sweep" in str(ours.loop.results()[0].error)
+    assert theirs.jobs.stops == []
+    assert not ours.plan.attempt(1, 1).path("job.log").exists()
+    theirs.set(1, JobState.RUNNING)
+    assert theirs.tick() == [State.RUNNING]
+
+
 def test_a_lost_reply_makes_no_second_job(tmp_path: Path) -> None:
     bench = Bench(tmp_path, 1)
     bench.jobs.drop_replies = 1

@@ -8,9 +8,10 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
+from ray.exceptions import AuthenticationError
 
 from cluster import seed_job
 from cluster.failure import Cause
@@ -88,6 +89,25 @@ def test_a_job_of_another_program_ends_at_once_and_says_so(tmp_path: Path, tiny_
     assert told is not None and told.kind is Cause.INPUT
     assert told.message.startswith("sweep swp was begun with the program 0123456789ab, and this one is ")
     assert not spec.attempt_dir.path("train.json").exists()
+
+
+def test_a_head_that_was_replaced_is_a_loss_and_no_fault_of_the_program(
+    tmp_path: Path, tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = a_spec(tmp_path, tiny_dataset)
+    path = spec.attempt_dir.create().path("spec.json")
+    save_spec(path, spec)
+
+    def replaced() -> NoReturn:
+        raise AuthenticationError("RPC error: WrongClusterID: Perhaps the client is accessing GCS after it has restarted.")
+
+    monkeypatch.setattr(seed_job, "join_as_seed_job", replaced)
+    monkeypatch.setattr(seed_job, "ORPHANED_WITHIN_S", 0.0)
+    with pytest.raises(AuthenticationError):
+        seed_job.run_spec(path)
+    told = read_failure(spec.attempt_dir)
+    assert told is not None
+    assert (told.kind, told.message) == (Cause.NODE, "WorkerLost: the seed's job was lost: the cluster's head was replaced")
 
 
 def test_a_job_leaves_its_failure_for_the_driver(tmp_path: Path, tiny_dataset: Dataset) -> None:

@@ -39,10 +39,11 @@ def put(store: Store, sweep: str = "a-1", *, ready: bool = True, **given: Any) -
             prepare(c, sweep)
 
 
-def prepare(c: Connection, name: str, **recipe: Any) -> None:
-    """Mark a sweep as prepared, with further sections of its recipe."""
-    whole = {"train": {"steps": 50}, **recipe}
-    assert sweeps.prepared(c, name, fingerprint="f1", dataset_root="/data/d", note="", recipe=whole, now=1001.0)
+def prepare(c: Connection, name: str) -> None:
+    """Mark a sweep as prepared."""
+    assert sweeps.prepared(
+        c, name, fingerprint="f1", dataset_root="/data/d", note="", recipe={"train": {"steps": 50}}, now=1001.0
+    )
 
 
 def drive(c: Connection, row: AttemptRow, to: State, *, now: float = 1010.0) -> AttemptRow:

@@ -7,7 +7,7 @@ import pytest
 from api.store import Store, attempts
 from api.store.rows import Pool
 from recur.record.result import State
-from tests.api.store.kit import HOUR_S, current, drive_seed, prepare, put
+from tests.api.store.kit import HOUR_S, current, drive_seed, put
 
 S = State
 
@@ -44,16 +44,25 @@ def test_a_slot_is_held_in_every_state_between_admission_and_end(store: Store, s
         assert attempts.admit(c, Pool.CPU, 1, now=1.0, limit=5) == ()
 
 
-@pytest.mark.parametrize(("overlap", "phase", "held"), [(True, "fit", 0), (True, "evaluate", 1), (False, "quantize", 1)])
-def test_a_seed_that_overlaps_makes_room_while_it_needs_no_gpu(store: Store, overlap: bool, phase: str, held: int) -> None:
-    put(store, seeds=(1, 2), pool=Pool.GPU, ready=False)
-    with store.write() as c:
-        prepare(c, "a-1", cluster={"overlap": overlap})
+def test_a_seed_that_overlaps_makes_room_for_one_of_its_own_sweep_while_it_needs_no_gpu(store: Store) -> None:
+    put(store, seeds=(1, 2, 3), pool=Pool.GPU)
+    put(store, "other", seeds=(4,), pool=Pool.GPU)
     drive_seed(store, "a-1", 1, S.RUNNING)
     with store.write() as c:
-        attempts.beat(c, attempts.current(c, "a-1")[0], phase=phase, progress={}, now=1.0, say=False)
-        assert attempts.held(c, Pool.GPU) == held
-        assert len(attempts.admit(c, Pool.GPU, 1, now=2.0, limit=5)) == 1 - held
+
+        def admitted(sweep: str, *, overlap: bool) -> list[int]:
+            return [row.seed for row in attempts.admit(c, Pool.GPU, 1, now=2.0, limit=5, sweep=sweep, overlap=overlap)]
+
+        def enter(phase: str) -> None:
+            attempts.beat(c, attempts.current(c, "a-1")[0], phase=phase, progress={}, now=1.0, say=False)
+
+        enter("evaluate")
+        assert admitted("a-1", overlap=True) == []
+        enter("fit")
+        assert admitted("other", overlap=True) == admitted("a-1", overlap=False) == []
+        assert admitted("a-1", overlap=True) == [2]
+        assert admitted("a-1", overlap=True) == [], "two seeds a slot, never three"
+        assert attempts.held(c, Pool.GPU) == 2
 
 
 def test_waiting_outweighs_priority_after_a_while(store: Store) -> None:
