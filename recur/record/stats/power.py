@@ -84,10 +84,19 @@ def needed(difference: float, sd: float, *, margin: float = 0.0, alpha: float = 
 def planned(n: int, sd: float, *, wanted: float = WANTED_BPB) -> str:
     """One line that says before a sweep starts what its seeds will be able to tell (BPB)."""
     convention = f"(p < {_short(ALPHA)}, power {_short(POWER)})"
-    rest = f"{wanted:g} needs {needed(wanted, sd)}"
+    rest = f"{wanted:g} needs {_told_needed(wanted, sd)}"
     if n < 2:
-        return f"1 seed a side has no deviation: nothing can be tested; at sd {sd:g} {rest} {convention}"
-    return f"{n} seeds a side resolve {resolved(n, sd):.5f} BPB at sd {sd:g} {convention}; {rest}"
+        return f"1 seed a side has no deviation: nothing can be tested; at sd {sd:.3g} {rest} {convention}"
+    return f"{n} seeds a side resolve {resolved(n, sd):.5f} BPB at sd {sd:.3g} {convention}; {rest}"
+
+
+def _told_needed(difference: float, sd: float) -> str:
+    """`needed` as text, however many that are: no deviation keeps a sweep from starting."""
+    _check(2, sd, ALPHA)
+    try:
+        return str(needed(difference, sd))
+    except InputError:
+        return f"more than {_MOST_SEEDS:,}"
 
 
 def _chance(shift: float, n: int, alpha: float) -> float:

@@ -67,6 +67,13 @@ def test_the_plan_is_one_line_with_the_numbers() -> None:
     assert "nothing can be tested" in planned(1, SD)
 
 
+def test_a_deviation_that_no_number_of_seeds_beats_is_told_and_refuses_no_plan() -> None:
+    assert planned(3, 0.05).endswith("0.0005 needs more than 10,000")
+    assert "needs more than 10,000 (p <" in planned(1, 0.05)
+    with pytest.raises(InputError, match="above zero"):
+        planned(1, 0.0)
+
+
 def test_what_no_number_of_seeds_shows_is_refused() -> None:
     with pytest.raises(InputError, match="above the margin"):
         needed(0.002, SD, margin=0.002)
