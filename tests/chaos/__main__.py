@@ -4,8 +4,9 @@
 
 A fault kills a training process, a piece of work, a driver, a whole node, the head with all nodes, or whoever drives the
 sweep (another one then goes on with it). After each sweep the promises are checked: every seed ends, with a reason where it
-did not succeed; no seed has two results; one that failed because its retries were spent succeeds when it is asked for again;
-every artifact is the one of a run that nobody disturbed. Ends with one line of JSON, and with code 1 when a promise was broken.
+did not succeed, which is never that the program failed; no seed has two results; one that failed because its retries were spent
+succeeds when it is asked for again; every artifact is the one of a run that nobody disturbed. Ends with one line of JSON, and with
+code 1 when a promise was broken.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from tests.recipes import tiny_recipe
 SEEDS = (1, 2)
 FAULTS = ("worker", "worker", "piece", "driver", "node", "head", "sweep")
 LONGEST_S = 900.0
+NEVER_AGAIN = "would fail the same way"
+"""In the reason of what is not tried again because it would come again (`cluster.failure`)."""
 
 
 class Chaos:
@@ -104,6 +107,8 @@ class Chaos:
             self.ends[seat.state.value] += 1
             if seat.state is not State.SUCCEEDED and not seat.reason:
                 self.broken.append(f"{run.plan.sweep} seed {seat.seed} is {seat.state} without a reason")
+            if NEVER_AGAIN in (seat.reason or ""):
+                self.broken.append(f"{run.plan.sweep} seed {seat.seed}: a fault was taken for the program's: {seat.reason}")
         if all(seat.state is State.SUCCEEDED for seat in run.loop.seats):
             return
         self.nodes.all_alive()
