@@ -65,11 +65,10 @@ def outcomes(module: str, *, gpu: bool) -> Iterator[Outcome]:
     yield from importlib.import_module(f"benchmarks.gpu.{module}").outcomes(Place(device=torch.device("cuda")))
 
 
-def gpu_name() -> str | None:
-    """What torch calls the first GPU; None without one."""
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+def gpu_name() -> str:
+    """What torch calls the first GPU, "" without one; asked in another process, which leaves the device to the bars'."""
+    code = "import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else '')"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def main() -> int:
@@ -89,7 +88,7 @@ def main() -> int:
     if not chosen:
         parser.error(f"--only {args.only} names no bar; there are {', '.join(modules)}")
     machine = gpu_name() if args.gpu else "cpu"
-    if machine is None:
+    if not machine:
         parser.error("--gpu needs a CUDA device, and torch sees none; run it where there is one")
     print(HEADER)
     found = [outcome for module in chosen for outcome in one(module, *["--gpu"] * args.gpu)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -37,7 +37,7 @@ def outcomes(place: Place) -> Iterator[Outcome]:
 def _hessians(place: Place) -> Bar:
     recipe = place.recipe()
     model = place.model(recipe.model)
-    batches = [Batch(*place.tokens(recipe.model, max(1, place.batch // 6), seed)) for seed in range(HESSIAN_BATCHES)]
+    batches = [Batch(*place.tokens(recipe.model, place.batch, seed)) for seed in range(HESSIAN_BATCHES)]
     names = hessian_names({name: tuple(t.shape) for name, t in model.state_dict().items()}, recipe.quantize)
 
     def ours() -> dict[str, Tensor]:
@@ -91,6 +91,7 @@ def _sliding(place: Place) -> Bar:
     tokens = draw.integers(4, cfg.vocab_size, place.seq_len + (windows - 1) * stride + 1)
     flags = np.zeros(cfg.vocab_size, np.bool_)
     table = ByteTable(base=draw.integers(1, 6, cfg.vocab_size).astype(np.int16), space=flags, boundary=flags)
+    base = torch.from_numpy(table.base).to(place.device)
     theirs, mine = place.model(cfg, deep=True).eval(), place.model(cfg, deep=True).eval()
     scorer = CompiledScorer(mine) if place.compile else mine
     chosen = replace(recipe.evaluate, seq_len=place.seq_len, stride=stride, batch_windows=BATCH_WINDOWS, counted_rows_only=True)
@@ -107,7 +108,7 @@ def _sliding(place: Place) -> Bar:
 
     return Bar(
         name=f"sliding evaluation, {windows} windows of {place.seq_len}, stride {stride}",
-        reference=lambda: _every_row(place, forward, tokens, table, stride),
+        reference=lambda: _every_row(place, forward, tokens, base, stride),
         ours=ours,
         agreement=agreement,
         threshold=1.28,
@@ -117,22 +118,21 @@ def _sliding(place: Place) -> Bar:
     )
 
 
-def _every_row(place: Place, forward: object, tokens: IntArray, table: ByteTable, stride: int) -> Score:
-    """REFERENCE 11.2: windows cut on the host, every row through everything, each window's counted rows summed on the host."""
-    assert callable(forward)
+def _every_row(place: Place, forward: Callable[[Tensor], Tensor], tokens: IntArray, base: Tensor, stride: int) -> Score:
+    """REFERENCE 11.2: each window copied by itself, every row through everything, the counted rows of each window summed."""
     size = place.seq_len
     starts = list(range(0, len(tokens) - 1 - (size - stride), stride))
-    nats, count, text = 0.0, 0, 0
+    nats, count, text = (torch.zeros((), dtype=torch.float64, device=place.device) for _ in range(3))
     with torch.no_grad(), torch.autocast(place.device.type, dtype=torch.bfloat16):
         for low in range(0, len(starts), BATCH_WINDOWS):
             some = starts[low : low + BATCH_WINDOWS]
-            x = torch.stack([torch.from_numpy(tokens[s : s + size]) for s in some])
-            y = torch.stack([torch.from_numpy(tokens[s + 1 : s + size + 1]) for s in some])
-            logits = forward(x.to(place.device)).float()
-            losses = F.cross_entropy(logits.flatten(0, 1), y.to(place.device).flatten(), reduction="none").view(y.shape)
+            ids = torch.stack([torch.from_numpy(tokens[s : s + size + 1]).to(place.device) for s in some])
+            x, y = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
+            logits = forward(x).float()
+            losses = F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view(y.shape)
             for row, start in enumerate(some):
                 first = 0 if start == 0 else size - stride
-                nats += float(losses[row, first:].double().sum())
+                nats += losses[row, first:].double().sum()
                 count += size - first
-                text += int(table.count(x[row, first:].numpy(), y[row, first:].numpy()).sum())
-    return Score(nats=nats, tokens=count, bytes=text)
+                text += base[y[row, first:]].double().sum()
+    return Score(nats=float(nats), tokens=int(count), bytes=int(text))

@@ -19,7 +19,7 @@ from recur.train.ranks import Ranks
 
 LR, MOMENTUM = 0.02, 0.95
 RELATIVE = 2e-2
-"""Largest relative difference of an update: bf16 iterations, in another order."""
+"""Largest relative difference of a matrix after all updates: bf16 iterations, in another order."""
 
 
 def outcomes(place: Place) -> Iterator[Outcome]:
@@ -32,8 +32,9 @@ def outcomes(place: Place) -> Iterator[Outcome]:
 class _Loop:
     """REFERENCE 6.3 for one matrix after the other."""
 
-    def __init__(self, parameters: list[Tensor], weight_decay: float) -> None:
+    def __init__(self, place: Place, parameters: list[Tensor], weight_decay: float) -> None:
         self.parameters, self.weight_decay = parameters, weight_decay
+        self.orthogonal = place.compiled(orthogonal_bar.reference)
         self.momentum = [torch.zeros_like(p) for p in parameters]
 
     def step(self) -> None:
@@ -44,7 +45,7 @@ class _Loop:
                 buffer.mul_(MOMENTUM).add_(p.grad)
                 g = p.grad.add(buffer, alpha=MOMENTUM)
                 g = g / g.norm(dim=-1, keepdim=True).clamp_min(1e-7)
-                update = orthogonal_bar.reference(g.bfloat16()) * max(1, p.size(0) / p.size(1)) ** 0.5
+                update = self.orthogonal(g.bfloat16()) * max(1, p.size(0) / p.size(1)) ** 0.5
                 p.mul_(1 - LR * self.weight_decay).add_(update.to(p.dtype), alpha=-LR)
 
 
@@ -62,7 +63,7 @@ def _matrices(place: Place) -> tuple[GPT, list[Tensor]]:
 def _muon(place: Place) -> Bar:
     cfg = place.recipe().optim
     (_, theirs), (_, mine) = _matrices(place), _matrices(place)
-    loop, banks = _Loop(theirs, cfg.matrix_weight_decay), Muon(mine, cfg, Ranks(0, 1))
+    loop, banks = _Loop(place, theirs, cfg.matrix_weight_decay), Muon(mine, cfg, Ranks(0, 1))
 
     def reference() -> list[Tensor]:
         for _ in range(place.repeats):

@@ -15,7 +15,7 @@ from recur.model.backend import choose_backend, use_backend
 from recur.model.build import build_model
 from recur.model.gpt import GPT
 from recur.recipe import load_recipe
-from recur.train.compiling import configure_compile
+from recur.train.compiling import compiled, configure_compile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ class Place:
 
     def compiled(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """The function as the record compiles it."""
-        return torch.compile(function, dynamic=False, fullgraph=True) if self.compile else function
+        return compiled(function, enabled=self.compile)
 
 
 def settle(place: Place) -> str:

@@ -5,8 +5,8 @@
 A fault kills a training process, a piece of work, a driver, a whole node, the head with all nodes, or whoever drives the
 sweep (another one then goes on with it). After each sweep the promises are checked: every seed ends, with a reason where it
 did not succeed, which is never that the program failed; no seed has two results; one that failed because its retries were spent
-succeeds when it is asked for again; every artifact is the one of a run that nobody disturbed. Ends with one line of JSON, and with
-code 1 when a promise was broken.
+succeeds when it is asked for again; every artifact is the one of a run that nobody disturbed. Ends with one line of JSON, and
+with code 1 when a promise was broken.
 """
 
 from __future__ import annotations
