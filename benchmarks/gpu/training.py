@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -132,7 +132,8 @@ def _gap(place: Place) -> Outcome:
     spans: list[tuple[float, float]] = []
 
     def keep(seen: profile) -> None:
-        spans.extend((e.time_range.start, e.time_range.end) for e in seen.events() or [] if e.device_type.name == "CUDA")
+        events: Any = seen.events()  # type: ignore[no-untyped-call]
+        spans.extend((e.time_range.start, e.time_range.end) for e in events if e.device_type.name == "CUDA")
 
     plan = schedule(wait=0, warmup=WARM_STEPS, active=PROFILED_STEPS)
     with profile(activities=[ProfilerActivity.CUDA], schedule=plan, on_trace_ready=keep) as seen:
