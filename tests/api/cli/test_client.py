@@ -212,7 +212,7 @@ def test_a_profile_whose_seeds_scatter_widely_can_still_be_submitted_and_read(se
         prepare(service.ctx, first)
         finish(service.ctx, first, {1: 1.0, 2: 1.1, 3: 1.2})
         second = client.submit(SMALL).sweep
-        assert "more than 10,000 seeds" in str(client.sweep(second.id).statistics.planned)
+        assert "0.0005 needs more than 10,000" in str(client.sweep(second.id).statistics.planned)
 
 
 def _run(service: Served, sweep: str) -> None:
