@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 from recur.record.atomic import read_json, write_json_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "reliability.md"
 TIMEOUT_S = 4 * 3600
 OUTCOMES, FAILURES = "outcomes.json", "failures.log"
 
@@ -35,6 +36,12 @@ def source(folders: Sequence[str]) -> str:
         for path in sorted((ROOT / folder).rglob("*.py")):
             digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def put_between(begin: str, end: str, lines: Iterable[str]) -> None:
+    """Put a table between two marks of docs/reliability.md."""
+    head, rest = PAGE.read_text(encoding="utf-8").split(begin)
+    PAGE.write_text("\n".join([head + begin, *lines, end + rest.split(end)[1]]), encoding="utf-8")
 
 
 def kept(results: Path) -> dict[str, Any]:

@@ -28,11 +28,8 @@ class Errand:
 
     @property
     def ended(self) -> bool:
-        """Whether the task has ended and nobody has taken that in yet; a log that cannot be read is the next round's business."""
-        try:
-            return self._task is not None and self._task.poll() is not None
-        except OSError:
-            return True
+        """Whether the task has ended and nobody has taken that in yet."""
+        return self._task is not None and self._task.poll() is not None
 
     @property
     def row(self) -> SweepRow:

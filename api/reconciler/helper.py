@@ -110,7 +110,10 @@ class _Process:
 
 
 def _last_line(log: Path) -> str:
-    with log.open("rb") as f:
-        f.seek(max(0, f.seek(0, os.SEEK_END) - _LARGEST_TAIL_BYTES))
-        lines = [line.strip() for line in f.read().decode(errors="replace").splitlines() if line.strip()]
+    try:
+        with log.open("rb") as f:
+            f.seek(max(0, f.seek(0, os.SEEK_END) - _LARGEST_TAIL_BYTES))
+            lines = [line.strip() for line in f.read().decode(errors="replace").splitlines() if line.strip()]
+    except OSError as error:
+        return f"{log} cannot be read: {error.strerror}"
     return lines[-1][:500] if lines else ""

@@ -20,7 +20,7 @@ from recur.evaluate.compiled import CompiledScorer
 from recur.evaluate.runner import evaluate_part
 from recur.evaluate.windows import IntArray
 from recur.model.gpt import GPT
-from recur.quantize.hessian import HessianSum, collect_hessians, hessian_names
+from recur.quantize.hessian import collect_hessians, hessian_names
 
 HESSIAN_BATCHES, RELATIVE = 4, 1e-4
 MOST_BPB = 2e-5
@@ -41,8 +41,7 @@ def _hessians(place: Place) -> Bar:
     names = hessian_names({name: tuple(t.shape) for name, t in model.state_dict().items()}, recipe.quantize)
 
     def ours() -> dict[str, Tensor]:
-        found: HessianSum = collect_hessians(model, batches, count=HESSIAN_BATCHES, names=names, device=place.device)
-        return found.sums
+        return collect_hessians(model, batches, count=HESSIAN_BATCHES, names=names, device=place.device).sums
 
     def agreement(theirs: dict[str, Tensor], mine: dict[str, Tensor]) -> str:
         assert set(theirs) <= set(mine), "a layer is missing"

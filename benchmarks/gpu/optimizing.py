@@ -11,7 +11,6 @@ from benchmarks.bars import ema as average_bar
 from benchmarks.bars import newton_schulz as orthogonal_bar
 from benchmarks.gpu.place import Place, settle
 from benchmarks.harness import Bar, Outcome, measure
-from recur.model.gpt import GPT
 from recur.optim.ema import Ema
 from recur.optim.groups import assign
 from recur.optim.matrix.muon import Muon
@@ -49,7 +48,8 @@ class _Loop:
                 p.mul_(1 - LR * self.weight_decay).add_(update.to(p.dtype), alpha=-LR)
 
 
-def _matrices(place: Place) -> tuple[GPT, list[Tensor]]:
+def _matrices(place: Place) -> list[Tensor]:
+    """Fresh ones of the record's shapes, with gradients."""
     recipe = place.recipe()
     model = place.model(recipe.model)
     parameters = dict(model.named_parameters())
@@ -57,12 +57,12 @@ def _matrices(place: Place) -> tuple[GPT, list[Tensor]]:
     draw = torch.Generator(place.device).manual_seed(5)
     for p in picked:
         p.grad = torch.randn(p.shape, generator=draw, device=place.device)
-    return model, picked
+    return picked
 
 
 def _muon(place: Place) -> Bar:
     cfg = place.recipe().optim
-    (_, theirs), (_, mine) = _matrices(place), _matrices(place)
+    theirs, mine = _matrices(place), _matrices(place)
     loop, banks = _Loop(place, theirs, cfg.matrix_weight_decay), Muon(mine, cfg, Ranks(0, 1))
 
     def reference() -> list[Tensor]:

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from recur.record.atomic import read_json
-from tests.long import OUTCOMES, ROOT, Piece, drive
+from tests.long import OUTCOMES, ROOT, Piece, drive, put_between
 
 RESULTS = ROOT / "benchmarks" / "results" / "service"
-PAGE = ROOT / "docs" / "reliability.md"
 SOURCES = ("api", "cluster", "tests/api")
 BEGIN, END = "<!-- long:begin -->", "<!-- long:end -->"
 MOST_SHOWN = 8
@@ -71,14 +70,6 @@ def shown(value: Any) -> str:
     return ", ".join(f"{name} {shown(one)}" for name, one in value.items())
 
 
-def write_page(outcomes: dict[str, Any], results: Path) -> None:
-    """Put the tables between the page's marks."""
-    text = PAGE.read_text(encoding="utf-8")
-    head, rest = text.split(BEGIN)
-    tail = rest.split(END)[1]
-    PAGE.write_text("\n".join([head + BEGIN, *table(outcomes, results), END + tail]), encoding="utf-8")
-
-
 def main() -> int:
     """Run what has not passed yet; 1 when any test has not."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -89,7 +80,7 @@ def main() -> int:
     args = parser.parse_args()
     pieces = {test: Piece(target=test, results=args.results) for test in tests() if args.only in test}
     outcomes = drive(pieces, args.results, SOURCES, environment=FULL, again=args.again, jobs=args.jobs)
-    write_page(outcomes, args.results)
+    put_between(BEGIN, END, table(outcomes, args.results))
     return 0 if all(outcomes[test]["passed"] for test in pieces) else 1
 
 

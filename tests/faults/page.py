@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from recur.record.atomic import read_json
-from tests.long import OUTCOMES, ROOT
+from tests.long import OUTCOMES, ROOT, put_between
 
 RESULTS = ROOT / "benchmarks" / "results" / "faults"
-PAGE = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- faults:begin -->", "<!-- faults:end -->"
 COUNTED = ("corruption", "disk_full_record", "disk_full_research", "research_kills")
 
@@ -63,8 +62,7 @@ def summed(runs: Sequence[dict[str, Any]]) -> str:
 
 def write_page(results: Path) -> None:
     """Put the table between the page's marks."""
-    head, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    PAGE.write_text("\n".join([head + BEGIN, *table(results), END + rest.split(END)[1]]), encoding="utf-8")
+    put_between(BEGIN, END, table(results))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -164,6 +165,15 @@ def test_the_helper_is_a_process_with_a_fixed_command_line_whose_last_line_is_ke
     assert (done.code, done.line) == (2, "value rule; remedy")  # type: ignore[attr-defined]
     log = (tmp_path / "out" / "swp" / "prepare.log").read_text()
     assert f"['--request', '{tmp_path}/out/swp/request.json']" in log
+
+
+def test_a_helper_whose_log_is_gone_has_ended_all_the_same(tmp_path: Path) -> None:
+    log = tmp_path / "gone" / "prepare.log"
+    log.parent.mkdir()
+    task = SubprocessHelper(tmp_path, tmp_path)._start(["-c", "raise SystemExit(3)"], log)
+    shutil.rmtree(log.parent)
+    done = wait_for(task.poll, 20)
+    assert done == Done(code=3, line=f"{log} cannot be read: No such file or directory")
 
 
 def test_a_helper_that_does_not_want_to_end_is_killed(tmp_path: Path) -> None:
