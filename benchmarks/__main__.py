@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Outcome
+from recur import native
 from recur.record.environment import cpu_name
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -90,6 +91,7 @@ def main() -> int:
     machine = gpu_name() if args.gpu else "cpu"
     if not machine:
         parser.error("--gpu needs a CUDA device, and torch sees none; run it where there is one")
+    print(f"native kernels: {'yes' if native.enable() else 'no, torch alone'}")
     print(HEADER)
     found = [outcome for module in chosen for outcome in one(module, *["--gpu"] * args.gpu)]
     if len(chosen) == len(modules):
@@ -101,6 +103,7 @@ def main() -> int:
 def _keep(found: list[Outcome], machine: str, out: Path) -> None:
     day = time.strftime("%Y-%m-%d", time.gmtime())
     told: dict[str, Any] = {"machine": machine, "cpu": cpu_name(), "cores": os.cpu_count(), "day": day}
+    told["native_kernels"] = native.enable()
     out.write_text(json.dumps({**told, "bars": [asdict(outcome) for outcome in found]}, indent=1) + "\n", encoding="utf-8")
 
 

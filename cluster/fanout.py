@@ -20,6 +20,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, Place
 from cluster.losses import loss_of
 from cluster.resources import alive_nodes, spare_cpus
 from cluster.train_seed import train_on_ray
+from recur import native
 from recur.config import ClusterConfig
 from recur.errors import RecurError
 from recur.pipeline.backend import Progress
@@ -201,6 +202,7 @@ class _Worker:
 
 
 def _call(fn: Callable[[T], R], index: int, item: T) -> Indexed:
+    native.enable()
     return Indexed(index=index, value=fn(item))
 
 

@@ -78,7 +78,7 @@ def source_sha256() -> str:
     """Hash of every source file of the package, in path order."""
     root = Path(__file__).parent
     digest = hashlib.sha256()
-    for path in sorted([*root.rglob("*.py"), *root.rglob("*.toml")]):
+    for path in sorted(path for kind in ("*.py", "*.toml", "*.c") for path in root.rglob(kind)):
         digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 

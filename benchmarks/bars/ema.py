@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.harness import Bar, Outcome, measure, most_runs
+from recur import native
 from recur.model.build import apply_precision
 from recur.model.gpt import GPT
 from recur.optim.ema import Ema
@@ -47,6 +48,7 @@ def agreement(theirs: dict[str, Tensor], mine: dict[str, Tensor]) -> str:
 def outcomes() -> Iterator[Outcome]:
     """One bar."""
     torch.set_num_threads(1)
+    native.enable()
     recipe = load_recipe("record_1421")
     torch.manual_seed(4)
     model = GPT(replace(recipe.model, train_seq_len=64))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.harness import Bar, Outcome, measure
+from recur import native
 from recur.config import QuantizeConfig
 from recur.quantize.matrix.gptq import quantize_matrices
 from recur.quantize.tensors import QuantizedTensor
@@ -116,6 +117,7 @@ def bar(name: str, groups: list[Group], cfg: QuantizeConfig, threshold: float, g
 def outcomes() -> Iterator[Outcome]:
     """Three bars."""
     torch.set_num_threads(1)
+    native.enable()
     cfg = load_recipe("record_1421").quantize
     typical, wide = block(TYPICAL_STD), block(WIDE_STD)
     yield measure(bar("GPTQ, one block's six matrices", typical, cfg, 4.0, 6.0))

@@ -24,7 +24,7 @@ from recur.recipe import load_recipe
 
 WIDTH, HEADS, KV_HEADS, VOCAB = 128, 4, 2, 1024
 SEQ_LEN, STRIDE, BATCH_WINDOWS, WINDOWS = 512, 16, 8, 64
-"""A window's share of counted rows is the record's, 1 in 32. The first batch, whose first window counts whole, is run whole."""
+"""A window's share of counted rows is the record's, 1 in 32. The first window counts whole and is run whole."""
 MOST_BPB = 2e-5
 
 

@@ -129,8 +129,12 @@ def score_plan(
     """
     score = Score()
     with training_mode(model, False):
-        for low in range(0, len(plan), batch_windows):
-            some = plan.take(low, low + batch_windows)
+        low = 0
+        while low < len(plan):
+            # all of the first window counts: alone, it does not have its neighbours' rows computed too
+            alone = counted_only and low == 0 and int(plan.score_from[0]) < int(plan.score_from[-1])
+            some = plan.take(low, low + (1 if alone else batch_windows))
+            low += len(some)
             batch = score_windows(model, tokens, some, device=device, autocast=autocast, counted_only=counted_only)
             watch(batch)
             score += batch.score(tokens, table)

@@ -77,8 +77,8 @@ def use_backend(name: str) -> None:
 def attend(q_BTHd: Tensor, k_BTKd: Tensor, v_BTKd: Tensor) -> Tensor:
     """Causal softmax attention with score scale 1/sqrt(d); query head h reads kv head h // (H/K).
 
-    Fewer queries than keys are those of the last positions. FlashAttention-3 aligns them so; torch's kernels take as many
-    queries as keys, so there the others are made up and dropped.
+    Fewer queries than keys are those of the last positions. FlashAttention-3 aligns them so, and the CPU's kernel by a mask;
+    torch's causal kernels on a GPU take as many queries as keys, so there the others are made up and dropped.
 
     Returns:
         [B, queries, H, d].
@@ -88,7 +88,11 @@ def attend(q_BTHd: Tensor, k_BTKd: Tensor, v_BTKd: Tensor) -> Tensor:
         y: Tensor = out[0] if isinstance(out, tuple) else out  # versions differ in whether the log-sum-exp comes along
         return y
     missing = k_BTKd.size(1) - q_BTHd.size(1)
-    q_BTHd = F.pad(q_BTHd, (0, 0, 0, 0, missing, 0)) if missing else q_BTHd
+    mask = None
+    if missing and q_BTHd.is_cuda:
+        q_BTHd = F.pad(q_BTHd, (0, 0, 0, 0, missing, 0))
+    elif missing:
+        mask = torch.ones(q_BTHd.size(1), k_BTKd.size(1), dtype=torch.bool).tril(missing)
     q, k, v = (t.transpose(1, 2) for t in (q_BTHd, k_BTKd, v_BTKd))
-    y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=q.size(1) != k.size(1))
-    return y.transpose(1, 2)[:, missing:]
+    y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None, enable_gqa=q.size(1) != k.size(1))
+    return y.transpose(1, 2)[:, missing if mask is None else 0 :]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+
+blend: Callable[[list[Tensor], list[Tensor], float], None] = torch._foreach_lerp_
+"""``averages += share * (weights - averages)``; `recur.native` puts a compiled one here, with the same bits."""
 
 
 class Ema:
     """``e = d*e + (1-d)*p`` over every state-dict entry, started from the given weights, no bias correction.
 
-    Computed as ``e + (1-d)*(p-e)``: each average is read and written once, and weights that rest stay as they are. The
-    averages share one block of memory, which numpy has the kernel put into huge pages.
+    Computed as ``e + (1-d)*(p-e)``: each average is read and written once, and weights that rest stay as they are.
 
     Args:
         model: whose state dict is followed.
@@ -21,17 +24,13 @@ class Ema:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         live = {name: t.detach() for name, t in model.state_dict().items()}
-        numels = [t.numel() for t in live.values()]
-        memory = torch.from_numpy(np.empty(sum(numels), np.float32)).to(next(model.parameters()).device)
-        self.average = {
-            name: part.view_as(t).copy_(t) for part, (name, t) in zip(torch.split(memory, numels), live.items(), strict=True)
-        }
+        self.average = {name: t.to(torch.float32, copy=True) for name, t in live.items()}
         self._live = list(live.values())
 
     @torch.no_grad()
     def update(self) -> None:
         """Take the model's present weights in."""
-        torch._foreach_lerp_(list(self.average.values()), [t.float() for t in self._live], 1 - self.decay)
+        blend(list(self.average.values()), [t.float() for t in self._live], 1 - self.decay)
 
     def state(self) -> dict[str, Tensor]:
         """The averaged weights, float32, in state-dict order."""

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 import torch
 
+from recur import native
 from recur.pipeline.training import train_attempt
 from recur.record.attempt import AttemptDir
 from recur.seedspec import SeedSpec
@@ -74,6 +75,7 @@ class LocalBackend:
         on_device: bool = False,
     ) -> list[R]:
         """See `Backend.map`; in order."""
+        native.enable()
         results: list[R] = []
         for item in items:
             results.append(fn(item))

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import torch
 
+from recur import native
 from recur.data.dataset import Dataset, load_dataset
 from recur.data.opened import OpenedFiles
 from recur.pipeline.observer import AttemptObserver
@@ -33,6 +34,7 @@ def train_attempt(spec: SeedSpec, *, ranks: Ranks, device: torch.device) -> Open
     Returns:
         What this rank has opened of the validation files.
     """
+    native.enable()
     dataset = load_dataset(spec.dataset_root)
     with ExitStack() as held:
         observer = held.enter_context(AttemptObserver(spec.attempt_dir)) if ranks.is_main else None

@@ -65,6 +65,34 @@ def factorise(H_CC: Tensor, damping_frac: float) -> Factor | None:
     return Factor(order=order_C, dead=dead_C[order_C], upper=upper_CC)
 
 
+def torch_block(W_BR: Tensor, step_R: Tensor, upper_BB: Tensor, limit: int, column_B: Tensor | None, codes_BR: Tensor) -> Tensor:
+    """Round B columns one after the other, each error fed back into those after it.
+
+    Args:
+        W_BR: the columns, overwritten.
+        step_R, limit: as for `sweep`.
+        upper_BB: their part of the factor.
+        column_B: their part of ``column_C``.
+        codes_BR: int8, written.
+
+    Returns:
+        Errors over the factor's diagonal, ``[B, R]``.
+    """
+    error_BR, scratch_BR = torch.empty_like(W_BR), torch.empty_like(W_BR)
+    for j, W_R in enumerate(W_BR):
+        step = step_R if column_B is None else step_R * column_B[j]
+        codes_R = round_codes(W_R, step, limit)
+        codes_BR[j] = codes_R
+        error_R = torch.sub(W_R, codes_R.mul_(step), out=error_BR[j]).div_(upper_BB[j, j])
+        fed_back = torch.mul(upper_BB[j, j + 1 :, None], error_R, out=scratch_BR[j + 1 :])
+        W_BR[j + 1 :].sub_(fed_back)  # addr_ would round once where the reference rounds twice
+    return error_BR
+
+
+round_block = torch_block
+"""What `sweep` uses; `recur.native` puts a compiled one here, with the same bits."""
+
+
 def sweep(
     W_RC: Tensor,
     step_R: Tensor,
@@ -89,18 +117,13 @@ def sweep(
     Returns:
         Codes ``[R, C]`` int8, columns in sweep order.
     """
-    W_CR = W_RC.t().contiguous()
+    W_CR = W_RC.t().clone(memory_format=torch.contiguous_format)
     columns = W_CR.shape[0]
     codes_CR = torch.empty_like(W_CR, dtype=torch.int8)
     for start in range(0, columns, block_columns):
         stop = min(start + block_columns, columns)
-        error_BR, scratch_BR = torch.empty_like(W_CR[start:stop]), torch.empty_like(W_CR[start:stop])
-        for j in range(start, stop):
-            step = step_R if column_C is None else step_R * column_C[j]
-            codes_R = round_codes(W_CR[j], step, limit)
-            codes_CR[j] = codes_R
-            error_R = torch.sub(W_CR[j], codes_R.mul_(step), out=error_BR[j - start]).div_(upper_CC[j, j])
-            fed_back = torch.mul(upper_CC[j, j + 1 : stop, None], error_R, out=scratch_BR[j + 1 - start : stop - start])
-            W_CR[j + 1 : stop].sub_(fed_back)  # addr_ would round once where the reference rounds twice
+        column_B = None if column_C is None else column_C[start:stop]
+        upper_BB = upper_CC[start:stop, start:stop]
+        error_BR = round_block(W_CR[start:stop], step_R, upper_BB, limit, column_B, codes_CR[start:stop])
         W_CR[stop:].addmm_(upper_CC[start:stop, stop:].t(), error_BR, alpha=-1)
     return codes_CR.t().contiguous()

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import torch
 
+from recur import native
+
 PACKAGES = ("torch", "numpy", "scipy", "sentencepiece", "brotli", "constriction", "safetensors", "pandas", "ray")
 
 
 def environment() -> dict[str, object]:
-    """JSON values: python, torch, platform, cpu, cores, gpu (name or None), gpus, cuda (or None), packages by name."""
+    """JSON values: python, torch, platform, cpu, cores, gpu (name or None), gpus, cuda (or None), native_kernels, packages."""
     cuda = torch.cuda.is_available()
     return {
         "python": platform.python_version(),
@@ -24,6 +26,7 @@ def environment() -> dict[str, object]:
         "gpu": torch.cuda.get_device_name(0) if cuda else None,
         "gpus": torch.cuda.device_count() if cuda else 0,
         "cuda": torch.version.cuda if cuda else None,
+        "native_kernels": native.enable(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
     }
 

@@ -7,19 +7,25 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from recur import native
 from recur.config import EvalConfig, ModelConfig, OptimConfig, TTTConfig
+from recur.optim import ema
+from recur.quantize import sweep
 
 _fast = ContextVar("fast", default=False)
 
 
 @contextmanager
 def fast_paths(on: bool) -> Iterator[None]:
-    """Every switch of the recipe that computes the same by another way, on or off."""
-    before = _fast.set(on)
+    """Every switch of the recipe that computes the same by another way, and the native kernels, on or off."""
+    before, torch_paths = _fast.set(on), (sweep.round_block, ema.blend)
+    if on:
+        native.install()
     try:
         yield
     finally:
         _fast.reset(before)
+        sweep.round_block, ema.blend = torch_paths
 
 
 def _layers(text: str) -> tuple[int, ...]:

@@ -168,3 +168,22 @@ def test_counted_rows_only_changes_no_score(parts: int) -> None:
         assert (whole.score.tokens, whole.score.bytes) == (counted.score.tokens, counted.score.bytes)
         assert whole.intervals == counted.intervals
         assert counted.score.val_bpb == pytest.approx(whole.score.val_bpb, abs=2e-6)
+
+
+def test_only_the_window_that_counts_whole_is_run_whole() -> None:
+    ran: list[tuple[int, int]] = []
+
+    class Noted(TinyCausal):
+        def score(self, ids_BT: torch.Tensor, targets_BT: torch.Tensor, first: int = 0) -> torch.Tensor:
+            ran.append((len(ids_BT), first))
+            return super().score(ids_BT, targets_BT)[:, first:]
+
+    model, tokens, plan = Noted(), stream(38), sliding_plan(38, 8, 3)
+    for part, expected in enumerate(([(1, 0), (4, 5)], [(4, 5), (2, 5)])):
+        ran.clear()
+        some = plan.part(part, 2)
+        score_plan(model, tokens, some, byte_table(), batch_windows=4, device=CPU, autocast=False, counted_only=True)
+        assert ran == expected
+    ran.clear()
+    score_plan(model, tokens, plain_plan(32, 8), byte_table(), batch_windows=3, device=CPU, autocast=False, counted_only=True)
+    assert ran == [(3, 0), (1, 0)]

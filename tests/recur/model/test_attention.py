@@ -72,6 +72,12 @@ def test_attend_agrees_with_float64_loops() -> None:
     assert torch.allclose(attend(q, k, v).double(), slow_attention(q, k, v), atol=1e-5)  # float32 softmax
 
 
+@pytest.mark.parametrize("queries", [1, 2, 4])
+def test_fewer_queries_than_keys_are_those_of_the_last_positions(queries: int) -> None:
+    q, k, v = torch.randn(2, 5, 4, 6), torch.randn(2, 5, 2, 6), torch.randn(2, 5, 2, 6)
+    assert torch.allclose(attend(q[:, -queries:], k, v), attend(q, k, v)[:, -queries:], atol=1e-6)
+
+
 def test_attention_is_causal() -> None:
     torch.manual_seed(0)
     layer, rotary = Attention(CFG, 1), Rotary(CFG)
