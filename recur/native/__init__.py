@@ -39,7 +39,7 @@ def install() -> bool:
     """Put the kernels into `recur.quantize.sweep` and `recur.optim.ema`; whether that was possible."""
     try:
         kernels = Kernels(ctypes.CDLL(str(built(_folder()))))
-    except (OSError, subprocess.SubprocessError, AttributeError) as error:
+    except (OSError, RuntimeError, subprocess.SubprocessError, AttributeError) as error:
         _log.info("event=no_native_kernels error=%s", error)
         return False
     if not kernels.agree():
@@ -83,8 +83,8 @@ class Kernels:
         return error_BR
 
     def blend(self, averages: list[Tensor], weights: list[Tensor], share: float) -> None:
-        """`recur.optim.ema.blend` on one thread; torch's own on several, which it divides the work among."""
-        if torch.get_num_threads() > 1:
+        """`recur.optim.ema.blend` on one thread of the CPU; torch's own on a GPU, and on several threads, which share it."""
+        if torch.get_num_threads() > 1 or any(average.is_cuda for average in averages):
             torch._foreach_lerp_(averages, weights, share)
             return
         for average, weight in zip(averages, weights, strict=True):
