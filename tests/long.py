@@ -90,9 +90,12 @@ def drive(
     with ThreadPoolExecutor(jobs) as pool:
         due = {name: piece for name, piece in pieces.items() if again or name not in passed}
         running = {pool.submit(run, piece, here, environment): name for name, piece in due.items()}
-        for done in as_completed(running):
-            name = running[done]
-            outcomes[name] = done.result()
-            write_json_atomic(results / OUTCOMES, outcomes)
-            print(f"{'passed' if outcomes[name]['passed'] else 'FAILED'} {outcomes[name]['seconds']:8.1f} s  {name}", flush=True)
+        try:
+            for done in as_completed(running):
+                name, found = running[done], done.result()
+                outcomes[name] = found
+                write_json_atomic(results / OUTCOMES, outcomes)
+                print(f"{'passed' if found['passed'] else 'FAILED'} {found['seconds']:8.1f} s  {name}", flush=True)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C: what has not begun does not begin
     return outcomes
