@@ -47,7 +47,10 @@ int recur_round_block(int64_t columns, int64_t rows, const float *weights, int64
 void recur_blend(int64_t n, float *restrict average, const float *restrict weight, float share) {
     int64_t part = n / (FRONTS * LINE) * LINE;
     for (int64_t low = 0; low < part; low += LINE)
-        for (int64_t i = low; i < FRONTS * part; i += part)
-            for (int r = 0; r < LINE; r++) average[i + r] = __builtin_fmaf(share, weight[i + r] - average[i + r], average[i + r]);
+        for (int front = 0; front < FRONTS; front++) {
+            float *a = average + front * part + low;
+            const float *w = weight + front * part + low;
+            for (int r = 0; r < LINE; r++) a[r] = __builtin_fmaf(share, w[r] - a[r], a[r]);
+        }
     for (int64_t i = FRONTS * part; i < n; i++) average[i] = __builtin_fmaf(share, weight[i] - average[i], average[i]);
 }
