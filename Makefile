@@ -7,7 +7,7 @@
 #                                  reconciler without a Ray, at its smallest volume (test-service-gate)
 #   make test-service              the service's whole suite at its quick volume, on real Ray heads too
 #   make test-service-long         the same at full volume; goes on where it was interrupted (hours)
-#   make service-packages          PostgreSQL and Chromium from Debian, which test-service drives (needs root)
+#   make service-packages          PostgreSQL, Chromium and a C compiler from Debian, where they are missing (needs root)
 #   make test-faults               workers, drivers, nodes and heads of simulated clusters killed in every phase; corruptions, full
 #                                  disks, research mode killed at random (half an hour)
 #   make test-faults-long          the same five times; goes on where it was interrupted
@@ -80,8 +80,8 @@ chaos: setup
 	RAY_AUTH_MODE=disabled RAY_USAGE_STATS_ENABLED=0 OMP_NUM_THREADS=1 $(PY) -m tests.chaos $(ARGS)
 
 service-packages:
-	test -x /usr/bin/chromium && ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || \
-		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium postgresql > /dev/null; }
+	command -v cc > /dev/null && test -x /usr/bin/chromium && ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium postgresql gcc libc6-dev > /dev/null; }
 
 bench: setup
 	$(PY) -m benchmarks $(ARGS)
