@@ -23,10 +23,11 @@ OUTCOMES, FAILURES = "outcomes.json", "failures.log"
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """What is run at once: pytest's argument, and where its numbers go."""
+    """What is run at once: pytest's argument, where its numbers go, and for a file where it keeps which tests have passed."""
 
     target: str
     results: Path
+    passed: Path | None = None
 
 
 def source(folders: Sequence[str]) -> str:
@@ -52,16 +53,24 @@ def kept(results: Path) -> dict[str, Any]:
 
 
 def run(piece: Piece, here: str, environment: Mapping[str, str]) -> dict[str, Any]:
-    """One piece in a process of its own; when it fails, the end of what it printed is shown, and all of it kept."""
+    """One piece in a process of its own; when it fails, the end of what it printed is shown, and all of it kept.
+
+    The seconds are those of the process that ended it: what passed before an interruption is not run again.
+    """
     began = time.monotonic()
     command = [sys.executable, "-m", "pytest", piece.target, "-q", "-o", f"timeout={TIMEOUT_S}", "-p", "no:cacheprovider"]
     variables = {**os.environ, **environment, "RECUR_RESULTS": str(piece.results)}
+    if piece.passed is not None:
+        command += ["-p", "tests.passed"]
+        variables |= {"RECUR_PASSED": str(piece.passed), "RECUR_SOURCE": here}
     done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
     if done.returncode:
         print(done.stdout[-4000:])
         piece.results.mkdir(parents=True, exist_ok=True)
         with (piece.results / FAILURES).open("a", encoding="utf-8") as file:
             file.write(f"{piece.target}\n{done.stdout}\n{done.stderr}\n")
+    elif piece.passed is not None:
+        piece.passed.unlink(missing_ok=True)
     seconds, day = round(time.monotonic() - began, 1), time.strftime("%Y-%m-%d", time.gmtime())
     return {"passed": done.returncode == 0, "seconds": seconds, "source": here, "day": day}
 
