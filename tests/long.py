@@ -23,11 +23,15 @@ OUTCOMES, FAILURES = "outcomes.json", "failures.log"
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """What is run at once: pytest's argument, where its numbers go, and for a file where it keeps which tests have passed."""
+    """What is run at once: pytest's argument, a file or one test, and where its numbers go."""
 
     target: str
     results: Path
-    passed: Path | None = None
+
+    @property
+    def passed(self) -> Path | None:
+        """Where a file keeps which of its tests have passed; one test needs nothing."""
+        return self.results / f"passed_{Path(self.target).stem}.json" if self.target.endswith(".py") else None
 
 
 def source(folders: Sequence[str]) -> str:

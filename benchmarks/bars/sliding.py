@@ -25,8 +25,6 @@ from recur.recipe import load_recipe
 WIDTH, HEADS, KV_HEADS, VOCAB = 128, 4, 2, 1024
 SEQ_LEN, STRIDE, BATCH_WINDOWS, WINDOWS = 512, 16, 8, 33
 """A window's share of counted rows is the record's, 1 in 32. The first window counts whole and is run whole."""
-PAIRS = 9
-"""Short and many: a pair is some seconds, in which a busy neighbour can take a tenth of one side."""
 MOST_BPB = 2e-5
 
 
@@ -84,6 +82,5 @@ def outcomes() -> Iterator[Outcome]:
             ours=ours,
             agreement=agreement,
             threshold=1.15,
-            pairs=PAIRS,
         )
     )

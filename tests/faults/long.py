@@ -25,11 +25,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="files whose name has this text")
     args = parser.parse_args()
     pieces = {
-        f"{number} {file}": Piece(
-            target=f"tests/faults/{file}",
-            results=args.results / str(number),
-            passed=args.results / str(number) / f"passed_{Path(file).stem}.json",
-        )
+        f"{number} {file}": Piece(target=f"tests/faults/{file}", results=args.results / str(number))
         for number in range(1, args.times + 1)
         for file in FILES
         if args.only in file
