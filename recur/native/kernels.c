@@ -7,6 +7,7 @@
 #define TILE 32 /* rows at once: a block of 128 columns of them stays in the first-level cache */
 #define LINE 16 /* floats of a cache line */
 #define FRONTS 4
+#define AHEAD 256 /* floats: how far before its use a line is asked for; a hint, which may point behind the end */
 
 /* recur.quantize.sweep.round_block. weights, codes, errors: [columns][rows] with a leading dimension each; upper: [columns][...];
    column: factor of each column's steps, or NULL. Returns 0, or 1 without memory. */
@@ -42,14 +43,16 @@ int recur_round_block(int64_t columns, int64_t rows, const float *weights, int64
     return 0;
 }
 
-/* average += share * (weight - average), one rounding for the product and the sum, as torch's lerp. FRONTS places at once: one
-   alone does not keep a core's path to memory busy. */
+/* average += share * (weight - average), one rounding for the product and the sum, as torch's lerp. FRONTS places at once, each
+   asked for ahead: one alone, or what the processor guesses by itself, does not keep a core's path to memory busy. */
 void recur_blend(int64_t n, float *restrict average, const float *restrict weight, float share) {
     int64_t part = n / (FRONTS * LINE) * LINE;
     for (int64_t low = 0; low < part; low += LINE)
         for (int front = 0; front < FRONTS; front++) {
             float *a = average + front * part + low;
             const float *w = weight + front * part + low;
+            __builtin_prefetch(a + AHEAD, 1);
+            __builtin_prefetch(w + AHEAD, 0);
             for (int r = 0; r < LINE; r++) a[r] = __builtin_fmaf(share, w[r] - a[r], a[r]);
         }
     for (int64_t i = FRONTS * part; i < n; i++) average[i] = __builtin_fmaf(share, weight[i] - average[i], average[i]);
