@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import pytest
 
-from benchmarks.harness import ATTEMPTS, Bar, measure
+from benchmarks.harness import ATTEMPTS, Bar, measure, median_interval
 
 QUIET, NOISY = (10.0, 10.1, 9.9), (10.0, 14.0, 9.0)
 
@@ -57,6 +58,24 @@ def bar(reference: Sequence[float], ours: Sequence[float], threshold: float, *, 
 )
 def test_noise_leaves_open_only_what_lies_within_it(reference: Sequence[float], threshold: float, verdict: str) -> None:
     assert measure(bar(reference, (2.0, 2.0, 2.0), threshold)).verdict == verdict
+
+
+@pytest.mark.parametrize(("pairs", "dropped"), [(2, 0), (5, 0), (7, 0), (8, 0), (9, 1), (12, 2)])
+def test_the_medians_interval_leaves_out_what_few_pairs_say(pairs: int, dropped: int) -> None:
+    """Dropping k + 1 at each end would leave the median outside more often than one time in sixteen."""
+    low, high = median_interval([float(n) for n in reversed(range(pairs))])
+    assert (low, high) == (dropped, pairs - 1 - dropped)
+
+    def outside(k: int) -> float:
+        return sum(math.comb(pairs, n) for n in range(k + 1)) / 2 ** (pairs - 1)
+
+    assert outside(dropped + 1) > 1 / 16
+    assert pairs < 5 or outside(dropped) <= 1 / 16
+
+
+def test_one_slow_pair_of_many_leaves_nothing_open() -> None:
+    reference = (10.0, 14.0, 9.0, 10.0, 10.0, 10.1, 9.9, 10.0, 8.0)
+    assert measure(bar(reference, (2.0,) * 9, 4.5)).verdict == "met"
 
 
 def test_results_that_differ_are_no_success_however_fast() -> None:
