@@ -67,7 +67,7 @@ def test_the_medians_interval_leaves_out_what_few_pairs_say(pairs: int, dropped:
     assert (low, high) == (dropped, pairs - 1 - dropped)
 
     def outside(k: int) -> float:
-        return sum(math.comb(pairs, n) for n in range(k + 1)) / 2 ** (pairs - 1)
+        return float(sum(math.comb(pairs, n) for n in range(k + 1)) * 2.0 ** (1 - pairs))
 
     assert outside(dropped + 1) > 1 / 16
     assert pairs < 5 or outside(dropped) <= 1 / 16
